@@ -1,0 +1,1 @@
+//! Who you are: customers, credentials, sessions and tokens. Ordinary rows.

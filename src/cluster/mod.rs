@@ -1,0 +1,1 @@
+//! Which node owns a shard, and how a command reaches it.

@@ -1,0 +1,1 @@
+//! The edge: routes, authorisation, limits, problem details and the storefront pages.

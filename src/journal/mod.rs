@@ -1,0 +1,1 @@
+//! The truth: leases, append, load, snapshots, timers and idempotency keys.

@@ -1,0 +1,1 @@
+//! Answers: read models derived from the journal, rebuildable from it.

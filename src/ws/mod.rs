@@ -1,0 +1,1 @@
+//! The live feed: protocol, hub and connection.
