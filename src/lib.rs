@@ -18,6 +18,7 @@ pub use globalshop_domain as domain;
 
 pub mod accounts;
 pub mod actors;
+pub mod clock;
 pub mod cluster;
 pub mod http;
 pub mod import;
