@@ -59,8 +59,7 @@ impl Registration {
     fn validate(self) -> Result<ValidRegistration, Refusal> {
         let email = Email::parse(&self.email);
         let name = parse_name(&self.name);
-        let password =
-            judge_password(&self.password, email.as_ref().ok(), name.as_deref().ok());
+        let password = judge_password(&self.password, email.as_ref().ok(), name.as_deref().ok());
         let mut invalid = Vec::new();
         let mut note = |pointer, detail| invalid.push(InvalidField { pointer, detail });
         if let Err(detail) = &email {
@@ -102,7 +101,11 @@ impl Accounts {
             )
             .fetch_one(&self.pool)
             .await?;
-            if taken { Err(Refusal::EmailTaken.into()) } else { Ok(()) }
+            if taken {
+                Err(Refusal::EmailTaken.into())
+            } else {
+                Ok(())
+            }
         })
         .await?;
         let hash = self.passwords.hash(&valid.password).await?;
@@ -138,7 +141,10 @@ impl Accounts {
             })
             .await?;
         self.changed(customer_id);
-        Ok(SignedIn { customer_id, carts_to_merge: Vec::new() })
+        Ok(SignedIn {
+            customer_id,
+            carts_to_merge: Vec::new(),
+        })
     }
 
     /// Checks an e-mail and a password. Takes as long for an unknown e-mail as for a wrong
@@ -153,7 +159,9 @@ impl Accounts {
         password: &Secret,
         guest: Option<CustomerId>,
     ) -> Result<SignedIn, AccountError> {
-        let guess = self.guesses.take(&email.trim().to_lowercase(), self.clock.now())?;
+        let guess = self
+            .guesses
+            .take(&email.trim().to_lowercase(), self.clock.now())?;
         // Whatever cannot be an e-mail is nobody's: it goes the same way as an unknown one.
         let key = Email::parse(email).map_or_else(|_| String::new(), |email| email.key().to_owned());
         let found = self
@@ -185,7 +193,10 @@ impl Accounts {
             self.renew_hash(customer_id, password, &row.password_hash).await;
         }
         let carts_to_merge = self.merge(customer_id, guest).await?;
-        Ok(SignedIn { customer_id, carts_to_merge })
+        Ok(SignedIn {
+            customer_id,
+            carts_to_merge,
+        })
     }
 
     /// Stores the password with today's parameters. If that fails the old hash is still good, so
@@ -265,9 +276,12 @@ impl Accounts {
     /// A fault; then the next sign-in asks for the merge again, so a merge must be repeatable.
     pub async fn cart_merged(&self, guest: CustomerId) -> Result<(), AccountError> {
         self.stored("note a merged cart", async {
-            sqlx::query!("update account_merge set cart_merged = true where guest_id = $1", guest.0)
-                .execute(&self.pool)
-                .await?;
+            sqlx::query!(
+                "update account_merge set cart_merged = true where guest_id = $1",
+                guest.0
+            )
+            .execute(&self.pool)
+            .await?;
             Ok(())
         })
         .await
@@ -278,10 +292,7 @@ impl Accounts {
     ///
     /// # Errors
     /// A fault.
-    pub async fn identities(
-        &self,
-        customer_id: CustomerId,
-    ) -> Result<Arc<[CustomerId]>, AccountError> {
+    pub async fn identities(&self, customer_id: CustomerId) -> Result<Arc<[CustomerId]>, AccountError> {
         let revision = self.standing.revision();
         if let Some(known) = self.lock_identities().get(&customer_id) {
             return Ok(Arc::clone(known));
@@ -298,8 +309,9 @@ impl Accounts {
                 Ok(guests)
             })
             .await?;
-        let identities: Arc<[CustomerId]> =
-            std::iter::once(customer_id).chain(guests.into_iter().map(CustomerId)).collect();
+        let identities: Arc<[CustomerId]> = std::iter::once(customer_id)
+            .chain(guests.into_iter().map(CustomerId))
+            .collect();
         let mut known = self.lock_identities();
         // A merge since then has raised the revision; what was read may lack it.
         if self.standing.revision() == revision {
@@ -308,9 +320,7 @@ impl Accounts {
         Ok(identities)
     }
 
-    fn lock_identities(
-        &self,
-    ) -> MutexGuard<'_, Recent<CustomerId, Arc<[CustomerId]>>> {
+    fn lock_identities(&self) -> MutexGuard<'_, Recent<CustomerId, Arc<[CustomerId]>>> {
         self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -364,9 +374,12 @@ pub(super) async fn delete_sessions(
     tx: &mut PgConnection,
     customer_id: CustomerId,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from account_session where customer_id = $1", customer_id.0)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "delete from account_session where customer_id = $1",
+        customer_id.0
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -56,7 +56,11 @@ impl Accounts {
                 }
                 Err(error) => return Err(error),
             };
-            accounts.push(DemoAccount { role, email, password });
+            accounts.push(DemoAccount {
+                role,
+                email,
+                password,
+            });
         }
         Ok(accounts)
     }

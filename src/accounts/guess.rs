@@ -82,8 +82,16 @@ mod tests {
             limit.take("ada", now).unwrap();
         }
         let refusal = limit.take("ada", now).unwrap_err();
-        assert_eq!(refusal, Refusal::TooManyGuesses { retry_after: Duration::from_secs(12) });
-        assert!(limit.take("grace", now).is_ok(), "accounts do not share an allowance");
+        assert_eq!(
+            refusal,
+            Refusal::TooManyGuesses {
+                retry_after: Duration::from_secs(12)
+            }
+        );
+        assert!(
+            limit.take("grace", now).is_ok(),
+            "accounts do not share an allowance"
+        );
         now = now.plus_seconds(12);
         assert!(limit.take("ada", now).is_ok());
         assert!(limit.take("ada", now).is_err());

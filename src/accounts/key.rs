@@ -82,13 +82,21 @@ impl SigningKey {
     }
 
     fn load(path: &Path) -> Result<Self, KeyError> {
-        let io_error = |source| KeyError::Io { doing: "read", path: path.to_owned(), source };
+        let io_error = |source| KeyError::Io {
+            doing: "read",
+            path: path.to_owned(),
+            source,
+        };
         let mode = fs::metadata(path).map_err(io_error)?.permissions().mode();
         if mode & 0o077 != 0 {
-            return Err(KeyError::TooOpen { path: path.to_owned() });
+            return Err(KeyError::TooOpen {
+                path: path.to_owned(),
+            });
         }
         let pkcs8 = fs::read(path).map_err(io_error)?;
-        Self::from_pkcs8(pkcs8).ok_or_else(|| KeyError::NotAKey { path: path.to_owned() })
+        Self::from_pkcs8(pkcs8).ok_or_else(|| KeyError::NotAKey {
+            path: path.to_owned(),
+        })
     }
 
     fn from_pkcs8(pkcs8: Vec<u8>) -> Option<Self> {
@@ -152,7 +160,9 @@ impl SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SigningKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +172,11 @@ fn create(path: &Path, clock: &Clock) -> Result<(), KeyError> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let draft = folder.join(format!(".{FILE}.{}", clock.new_id()));
     let made = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(&fresh_pkcs8(clock))?;
         file.sync_all()?;
         match fs::hard_link(&draft, path) {
@@ -173,7 +187,11 @@ fn create(path: &Path, clock: &Clock) -> Result<(), KeyError> {
     })();
     // A draft that stays behind is private and harmless; the error that matters is the first one.
     let _ = fs::remove_file(&draft);
-    made.map_err(|source| KeyError::Io { doing: "create", path: path.to_owned(), source })
+    made.map_err(|source| KeyError::Io {
+        doing: "create",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn fresh_pkcs8(clock: &Clock) -> Vec<u8> {
@@ -278,6 +296,9 @@ mod tests {
     #[test]
     fn the_private_key_does_not_print() {
         let key = SigningKey::ephemeral(&Clock::system()).unwrap();
-        assert_eq!(format!("{key:?}"), format!("SigningKey {{ id: {:?}, .. }}", key.id()));
+        assert_eq!(
+            format!("{key:?}"),
+            format!("SigningKey {{ id: {:?}, .. }}", key.id())
+        );
     }
 }

@@ -185,9 +185,7 @@ impl Accounts {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Stop::Refused(refusal))) => Err(refusal.into()),
             Ok(Err(Stop::Fault(fault))) => Err(fault.into()),
-            Ok(Err(Stop::Database(sqlx::Error::PoolTimedOut))) => {
-                Err(Fault::Overloaded { doing }.into())
-            }
+            Ok(Err(Stop::Database(sqlx::Error::PoolTimedOut))) => Err(Fault::Overloaded { doing }.into()),
             Ok(Err(Stop::Database(source))) => Err(Fault::Database { doing, source }.into()),
             Err(_) => Err(Fault::TimedOut { doing }.into()),
         }
@@ -196,7 +194,9 @@ impl Accounts {
 
 impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accounts").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Accounts")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

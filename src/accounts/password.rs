@@ -119,16 +119,14 @@ impl PasswordPool {
 
     /// Whether `password` is the one of `stored`. For no stored hash the answer is no, and takes
     /// as long.
-    pub(super) async fn verify(
-        &self,
-        password: &Secret,
-        stored: Option<&str>,
-    ) -> Result<bool, Fault> {
+    pub(super) async fn verify(&self, password: &Secret, stored: Option<&str>) -> Result<bool, Fault> {
         let known = stored.is_some();
         let stored = stored.unwrap_or(&self.nobody).to_owned();
         let password = password.clone();
         self.run("verify a password", move || {
-            let corrupt = Fault::Corrupt { what: "password hash" };
+            let corrupt = Fault::Corrupt {
+                what: "password hash",
+            };
             let Ok(stored) = PasswordHash::new(&stored) else {
                 return Err(corrupt);
             };
@@ -146,7 +144,9 @@ impl PasswordPool {
         work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let overloaded = |_| Fault::Overloaded { doing };
-        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(overloaded)?;
+        let place = Arc::clone(&self.admitted)
+            .try_acquire_owned()
+            .map_err(overloaded)?;
         let turn = timeout(WAIT_MAX, Arc::clone(&self.running).acquire_owned())
             .await
             .map_err(|_| Fault::Overloaded { doing })?
@@ -156,9 +156,10 @@ impl PasswordPool {
             let _held = (place, turn);
             work()
         });
-        worked
-            .await
-            .map_err(|error| Fault::Crypto { doing, detail: error.to_string() })?
+        worked.await.map_err(|error| Fault::Crypto {
+            doing,
+            detail: error.to_string(),
+        })?
     }
 }
 
@@ -189,8 +190,19 @@ mod tests {
         assert!(judge("пароль-7").is_ok());
         assert!(judge(&"ab".repeat(64)).is_ok());
         for bad in [
-            "", "short", "1234567", "password", "PASSWORD", "Passw0rd", "12345678", "qwertyuiop",
-            "iloveyou", "aaaaaaaaaa", "ada.lovelace@EXAMPLE.org", "ada lovelace", &"ab".repeat(65),
+            "",
+            "short",
+            "1234567",
+            "password",
+            "PASSWORD",
+            "Passw0rd",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou",
+            "aaaaaaaaaa",
+            "ada.lovelace@EXAMPLE.org",
+            "ada lovelace",
+            &"ab".repeat(65),
         ] {
             assert!(judge(bad).is_err(), "{bad:?}");
         }
@@ -199,7 +211,10 @@ mod tests {
     #[test]
     fn the_list_holds_what_the_other_rules_let_pass() {
         for common in COMMON.lines() {
-            assert!(common.chars().count() >= CHARS_MIN, "{common:?} is too short anyway");
+            assert!(
+                common.chars().count() >= CHARS_MIN,
+                "{common:?} is too short anyway"
+            );
             assert_eq!(common, common.to_lowercase(), "looked up folded");
         }
     }
@@ -212,7 +227,10 @@ mod tests {
         let read = PasswordHash::new(&stored).unwrap();
         assert_eq!(read.algorithm.as_str(), "argon2id");
         let params = Params::try_from(&read).unwrap();
-        assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (47_104, 1, 1));
+        assert_eq!(
+            (params.m_cost(), params.t_cost(), params.p_cost()),
+            (47_104, 1, 1)
+        );
         assert_eq!(read.to_string(), stored);
         assert!(!is_outdated(&stored));
         assert!(pool.verify(&secret, Some(&stored)).await.unwrap());
@@ -231,7 +249,11 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(is_outdated(&weak));
-        assert!(pool.verify(&Secret::new("correct horse"), Some(&weak)).await.unwrap());
+        assert!(
+            pool.verify(&Secret::new("correct horse"), Some(&weak))
+                .await
+                .unwrap()
+        );
         let corrupt = pool.verify(&Secret::new("correct horse"), Some("plain")).await;
         assert!(matches!(corrupt, Err(Fault::Corrupt { .. })));
     }

@@ -23,20 +23,14 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-fn signer_factory(
-    algorithm: &Algorithm,
-    key: &EncodingKey,
-) -> Result<Box<dyn JwtSigner>, JwtError> {
+fn signer_factory(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, JwtError> {
     only_eddsa(*algorithm)?;
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.as_bytes())
         .map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?;
     Ok(Box::new(Ed25519Signer(pair)))
 }
 
-fn verifier_factory(
-    algorithm: &Algorithm,
-    key: &DecodingKey,
-) -> Result<Box<dyn JwtVerifier>, JwtError> {
+fn verifier_factory(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, JwtError> {
     only_eddsa(*algorithm)?;
     let public = key.try_get_as_bytes()?.to_vec();
     Ok(Box::new(Ed25519Verifier(public)))

@@ -58,7 +58,12 @@ impl Accounts {
                 Ok(found)
             })
             .await?;
-        Ok(found.map(|row| ResetMail { email: row.email, name: row.name, token, expires_at }))
+        Ok(found.map(|row| ResetMail {
+            email: row.email,
+            name: row.name,
+            token,
+            expires_at,
+        }))
     }
 
     /// Sets a new password with the token of a reset mail. It works once, voids every other reset,
@@ -165,12 +170,7 @@ impl Accounts {
     }
 }
 
-fn judge_new(
-    new: &Secret,
-    email: &str,
-    name: &str,
-    pointer: &'static str,
-) -> Result<(), Refusal> {
+fn judge_new(new: &Secret, email: &str, name: &str, pointer: &'static str) -> Result<(), Refusal> {
     let email = Email::parse(email).ok();
     judge_password(new, email.as_ref(), Some(name))
         .map_err(|detail| Refusal::Invalid(vec![InvalidField { pointer, detail }]))

@@ -52,7 +52,10 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|role| role.name() == text).ok_or(UnknownRole)
+        Self::ALL
+            .into_iter()
+            .find(|role| role.name() == text)
+            .ok_or(UnknownRole)
     }
 }
 
@@ -86,7 +89,9 @@ impl Roles {
     }
 
     pub(super) fn from_names(names: &[String]) -> Result<Self, UnknownRole> {
-        names.iter().try_fold(Self::default(), |roles, name| Ok(roles.with(name.parse()?)))
+        names
+            .iter()
+            .try_fold(Self::default(), |roles, name| Ok(roles.with(name.parse()?)))
     }
 }
 
@@ -130,7 +135,10 @@ mod tests {
     #[test]
     fn roles_are_a_list_of_names() {
         let roles = Roles::SHOPPER.with(Role::Operator);
-        assert_eq!(serde_json::to_string(&roles).unwrap(), r#"["shopper","operator"]"#);
+        assert_eq!(
+            serde_json::to_string(&roles).unwrap(),
+            r#"["shopper","operator"]"#
+        );
         assert_eq!(Roles::from_names(&roles.names()), Ok(roles));
         assert!(Roles::from_names(&["root".to_owned()]).is_err());
     }

@@ -168,7 +168,9 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::RefreshToken`], or a fault.
     pub async fn refresh(&self, refresh_token: &str) -> Result<TokenGrant, AccountError> {
-        let spent = Purpose::Refresh.hash(refresh_token).ok_or(Refusal::RefreshToken)?;
+        let spent = Purpose::Refresh
+            .hash(refresh_token)
+            .ok_or(Refusal::RefreshToken)?;
         let (fresh_token, fresh_hash) = Purpose::Refresh.mint(&self.clock);
         let now = self.clock.now();
         let expires_at = now.plus_seconds(self.settings.refresh_seconds);
@@ -231,9 +233,11 @@ impl Accounts {
             })
             .await?;
         match outcome {
-            Refreshed::Yes { customer_id, session_id, roles } => {
-                self.grant_tokens(customer_id, roles, session_id, fresh_token)
-            }
+            Refreshed::Yes {
+                customer_id,
+                session_id,
+                roles,
+            } => self.grant_tokens(customer_id, roles, session_id, fresh_token),
             Refreshed::No { reused } => {
                 if let Some((customer_id, session_id)) = reused {
                     self.changed(customer_id);
@@ -268,7 +272,8 @@ impl Accounts {
             Some(session_id) => self.session_of_token(session_id, claims.sub).await?,
         };
         let caller = Arc::new(caller(&claims, roles, guest));
-        self.standing.insert(revision, credential, Arc::clone(&caller), now);
+        self.standing
+            .insert(revision, credential, Arc::clone(&caller), now);
         Ok(caller)
     }
 
@@ -341,7 +346,11 @@ impl Accounts {
             )
             .execute(&self.pool)
             .await?;
-            if opened.rows_affected() == 1 { Ok(()) } else { Err(Refusal::UnknownCustomer.into()) }
+            if opened.rows_affected() == 1 {
+                Ok(())
+            } else {
+                Err(Refusal::UnknownCustomer.into())
+            }
         })
         .await?;
         if let Some(replaced) = replaces {
@@ -400,7 +409,8 @@ impl Accounts {
             .await?;
         Ok(found.map(|caller| {
             let caller = Arc::new(caller);
-            self.standing.insert(revision, credential, Arc::clone(&caller), now);
+            self.standing
+                .insert(revision, credential, Arc::clone(&caller), now);
             caller
         }))
     }
@@ -485,8 +495,14 @@ impl Accounts {
 }
 
 enum Refreshed {
-    Yes { customer_id: CustomerId, session_id: Uuid, roles: Roles },
-    No { reused: Option<(CustomerId, Uuid)> },
+    Yes {
+        customer_id: CustomerId,
+        session_id: Uuid,
+        roles: Roles,
+    },
+    No {
+        reused: Option<(CustomerId, Uuid)>,
+    },
 }
 
 fn caller(claims: &Claims, roles: Roles, guest: bool) -> Caller {

@@ -139,7 +139,11 @@ impl Inner {
             self.old = std::mem::take(&mut self.young);
         }
         let customer = entry.caller.customer_id;
-        self.young.by_customer.entry(customer).or_default().insert(credential);
+        self.young
+            .by_customer
+            .entry(customer)
+            .or_default()
+            .insert(credential);
         self.young.callers.insert(credential, entry);
     }
 }
@@ -172,7 +176,10 @@ mod tests {
             standing.insert(standing.revision(), hash(n), Arc::clone(&mine), now);
         }
         standing.insert(standing.revision(), hash(6), caller(2), now);
-        assert!(standing.get(&hash(0), now).is_some(), "the old generation answers");
+        assert!(
+            standing.get(&hash(0), now).is_some(),
+            "the old generation answers"
+        );
         standing.forget(mine.customer_id);
         for n in 0..6 {
             assert_eq!(standing.get(&hash(n), now), None);

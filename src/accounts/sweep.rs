@@ -91,6 +91,12 @@ impl Accounts {
             .await?;
         let full = BATCH.unsigned_abs();
         let more = [sessions, refresh_tokens, resets, guests].contains(&full);
-        Ok(Swept { sessions, refresh_tokens, resets, guests, more })
+        Ok(Swept {
+            sessions,
+            refresh_tokens,
+            resets,
+            guests,
+            more,
+        })
     }
 }

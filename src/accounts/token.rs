@@ -115,7 +115,10 @@ impl AccessTokens {
     pub(super) fn sign(&self, claims: &Claims) -> Result<Secret, Fault> {
         jsonwebtoken::encode(&self.header, claims, &self.encoding)
             .map(Secret::new)
-            .map_err(|error| Fault::Crypto { doing: "sign a token", detail: error.to_string() })
+            .map_err(|error| Fault::Crypto {
+                doing: "sign a token",
+                detail: error.to_string(),
+            })
     }
 
     /// Reads a token as of `now`.
@@ -191,8 +194,11 @@ mod tests {
 
         /// Signs any text with the true key: what only a thief of the key, or a bug, could make.
         fn sign_text(&self, header: &str, claims: &str) -> String {
-            let message =
-                format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+            let message = format!(
+                "{}.{}",
+                URL_SAFE_NO_PAD.encode(header),
+                URL_SAFE_NO_PAD.encode(claims)
+            );
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(self.key.private_der()).unwrap();
             let signature = pair.sign(message.as_bytes());
             format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
@@ -266,7 +272,10 @@ mod tests {
             let token = forge.sign(&header, &claims);
             assert_eq!(forge.read(&token), Err(TokenRefusal::NotOurs), "{header}");
         }
-        let twice = format!(r#"{{"typ":"{TYPE}","alg":"none","alg":"EdDSA","kid":"{}"}}"#, forge.key.id());
+        let twice = format!(
+            r#"{{"typ":"{TYPE}","alg":"none","alg":"EdDSA","kid":"{}"}}"#,
+            forge.key.id()
+        );
         let token = forge.sign_text(&twice, &claims.to_string());
         assert_eq!(forge.read(&token), Err(TokenRefusal::NotOurs));
     }
@@ -279,7 +288,15 @@ mod tests {
         let mut bad: Vec<(Value, TokenRefusal)> = Vec::new();
         for needed in ["iss", "aud", "sub", "exp", "nbf", "iat", "jti", "roles"] {
             bad.push((without(claims.clone(), needed), TokenRefusal::NotOurs));
-            for value in [json!(null), json!({}), json!([[]]), json!(true), json!("x"), json!(-1), json!(1e300)] {
+            for value in [
+                json!(null),
+                json!({}),
+                json!([[]]),
+                json!(true),
+                json!("x"),
+                json!(-1),
+                json!(1e300),
+            ] {
                 bad.push((with(claims.clone(), needed, value), TokenRefusal::NotOurs));
             }
         }
@@ -308,7 +325,9 @@ mod tests {
         let twice = claims.to_string().replacen('{', r#"{"roles":["operator"],"#, 1);
         let token = forge.sign_text(&forge.header().to_string(), &twice);
         assert_eq!(forge.read(&token), Err(TokenRefusal::NotOurs));
-        let deep = with(claims, "x", Value::Null).to_string().replace("null", &"[".repeat(2_000));
+        let deep = with(claims, "x", Value::Null)
+            .to_string()
+            .replace("null", &"[".repeat(2_000));
         let token = forge.sign_text(&forge.header().to_string(), &deep);
         assert_eq!(forge.read(&token), Err(TokenRefusal::NotOurs));
     }
