@@ -1,0 +1,172 @@
+//! Home, products and the cards they are shown on.
+
+use askama::Template;
+
+use super::{Link, Money, Shell};
+
+/// What the stock entity last said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// `in_stock`.
+    InStock,
+    /// `low`.
+    Low,
+    /// `out_of_stock`.
+    OutOfStock,
+}
+
+impl Availability {
+    /// The code of the API.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::InStock => "in_stock",
+            Self::Low => "low",
+            Self::OutOfStock => "out_of_stock",
+        }
+    }
+
+    /// From the code of the API.
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::InStock, Self::Low, Self::OutOfStock]
+            .into_iter()
+            .find(|known| known.code() == code)
+    }
+
+    /// In words; the same words as in `web/src/availability.ts`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::InStock => "In stock",
+            Self::Low => "Only a few left",
+            Self::OutOfStock => "Sold out",
+        }
+    }
+
+    /// Whether it can be bought now.
+    pub fn is_buyable(self) -> bool {
+        self != Self::OutOfStock
+    }
+}
+
+/// A product in a grid or on a shelf. The picture is `/art/{id}.svg`.
+#[derive(Debug, Clone)]
+pub struct ProductCard {
+    /// Product id, for the picture and the live channel.
+    pub id: String,
+    /// `/p/{slug}`.
+    pub slug: String,
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Name.
+    pub name: String,
+    /// Brand; may be empty.
+    pub brand: String,
+    /// Regular price.
+    pub price: Money,
+    /// Lower price of the moment, if there is one.
+    pub sale_price: Option<Money>,
+    /// What the stock entity last said.
+    pub availability: Availability,
+}
+
+/// A row of products under a heading.
+#[derive(Debug, Clone)]
+pub struct Shelf {
+    /// Heading.
+    pub title: String,
+    /// Where the rest is.
+    pub more: Option<Link>,
+    /// Four to eight products.
+    pub cards: Vec<ProductCard>,
+}
+
+/// A category on the home page.
+#[derive(Debug, Clone)]
+pub struct CategoryTile {
+    /// `/c/{slug}`.
+    pub slug: String,
+    /// English name.
+    pub name: String,
+    /// Published products in it.
+    pub count: u64,
+    /// A product whose picture stands for the category.
+    pub product_id: String,
+}
+
+/// `/`
+#[derive(Debug, Clone, Template)]
+#[template(path = "home.html")]
+pub struct HomePage {
+    /// Around it.
+    pub shell: Shell,
+    /// Up to six products of the live board, whose price and stock move before the eyes.
+    pub board: Vec<ProductCard>,
+    /// Up to twelve categories.
+    pub categories: Vec<CategoryTile>,
+    /// Shelves, for example "New in" and "Under €50".
+    pub shelves: Vec<Shelf>,
+}
+
+/// `/p/{slug}`
+#[derive(Debug, Clone, Template)]
+#[template(path = "product.html")]
+pub struct ProductPage {
+    /// Around it.
+    pub shell: Shell,
+    /// From home to the category; the product itself is not part of it.
+    pub trail: Vec<Link>,
+    /// Product id, for the picture and the live channel.
+    pub id: String,
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Name.
+    pub name: String,
+    /// Brand and the search that lists it; `None` when unknown.
+    pub brand: Option<Link>,
+    /// English name of the category.
+    pub category: String,
+    /// Regular price.
+    pub price: Money,
+    /// Lower price of the moment, if there is one.
+    pub sale_price: Option<Money>,
+    /// What the stock entity last said.
+    pub availability: Availability,
+    /// Units of it already in the caller's cart.
+    pub in_cart: u32,
+    /// What shipping costs, in words.
+    pub delivery: String,
+    /// Anything the shopper should know first, for example that it is no longer sold.
+    pub notice: Option<String>,
+    /// Paragraphs of plain text.
+    pub description: Vec<String>,
+    /// Typed attributes, grouped; empty groups left out.
+    pub attributes: Vec<AttributeGroup>,
+    /// GTINs and the like, shown last; may be empty.
+    pub identifiers: Vec<AttributeRow>,
+    /// Other products of the category; may be empty.
+    pub related: Vec<ProductCard>,
+}
+
+impl ProductPage {
+    /// What one unit costs now.
+    pub fn price_now(&self) -> &Money {
+        self.sale_price.as_ref().unwrap_or(&self.price)
+    }
+}
+
+/// Attributes that belong together.
+#[derive(Debug, Clone)]
+pub struct AttributeGroup {
+    /// Heading, for example "Display".
+    pub title: String,
+    /// In order.
+    pub rows: Vec<AttributeRow>,
+}
+
+/// One attribute in words: `Display diagonal`, `32″`.
+#[derive(Debug, Clone)]
+pub struct AttributeRow {
+    /// Name in words.
+    pub label: String,
+    /// Value in words; several values are separated by a comma, truth is `Yes` or `No`.
+    pub value: String,
+}
