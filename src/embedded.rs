@@ -30,8 +30,11 @@ use postmaster::Postmaster;
 
 /// The pauses before the second, third and fourth try. The first failures after a crash are
 /// usually the old server's shared memory, which its last backends still hold.
-const RETRY_PAUSES: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
+const RETRY_PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1600),
+];
 /// How long a start may take. Most of it is left to crash recovery, which reads the log again.
 const READY_WITHIN: Duration = Duration::from_secs(300);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -87,7 +90,12 @@ impl Embedded {
         let (state_tx, state) = watch::channel(State::Serving(postmaster.pid()));
         let (stop, stop_rx) = watch::channel(false);
         let keeper = tokio::spawn(keep_running(Arc::clone(&folder), postmaster, state_tx, stop_rx));
-        Ok(Self { folder, state, stop, keeper })
+        Ok(Self {
+            folder,
+            state,
+            stop,
+            keeper,
+        })
     }
 
     /// How to connect to the database of the shop.
@@ -144,7 +152,11 @@ pub fn default_data_dir() -> Result<PathBuf, EmbeddedFault> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/globalshop"));
     }
-    let named = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let named = |variable| {
+        std::env::var_os(variable)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     named("XDG_DATA_HOME")
         .or_else(|| named("HOME").map(|home| home.join(".local/share")))
         .map(|data_home| data_home.join("globalshop"))
@@ -161,7 +173,10 @@ pub async fn refuse_unsafe_settings(connection: &mut PgConnection) -> Result<(),
             .bind(setting)
             .fetch_one(&mut *connection)
             .await
-            .map_err(|source| EmbeddedFault::Database { doing: "read its settings", source })?;
+            .map_err(|source| EmbeddedFault::Database {
+                doing: "read its settings",
+                source,
+            })?;
         if value == "off" {
             return Err(EmbeddedFault::UnsafeSetting { setting });
         }
@@ -179,8 +194,7 @@ async fn keep_running(
     let mut deaths = 0;
     loop {
         let served_well = tokio::select! {
-            // An error means that the `Embedded` was dropped: that is a stop, too.
-            _ = stop.wait_for(|stop| *stop) => {
+            () = told(&mut stop) => {
                 postmaster.stop(STOP_WITHIN).await;
                 drop(folder);
                 state.send_replace(State::Stopped);
@@ -191,7 +205,7 @@ async fn keep_running(
         if served_well {
             deaths = 0;
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => continue,
+                () = told(&mut stop) => continue,
                 _ = postmaster.ended() => {}
             }
         }
@@ -201,10 +215,14 @@ async fn keep_running(
         tracing::error!(%end, deaths, folder = %folder.root().display(), "the embedded PostgreSQL died");
         state.send_replace(State::Restarting);
         let restarted = if deaths > DEATHS_FORGIVEN {
-            Err(EmbeddedFault::KeepsDying { folder: folder.root().into(), deaths, last_words: postmaster.last_words() })
+            Err(EmbeddedFault::KeepsDying {
+                folder: folder.root().into(),
+                deaths,
+                last_words: postmaster.last_words(),
+            })
         } else {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => {
+                () = told(&mut stop) => {
                     state.send_replace(State::Stopped);
                     return;
                 }
@@ -223,6 +241,11 @@ async fn keep_running(
             }
         }
     }
+}
+
+/// Waits for the word to stop, or for the [`Embedded`] to be dropped, which is the same.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _dropped = stop.wait_for(|stop| *stop).await.is_err();
 }
 
 /// Starts the server and waits until it answers, within the retries.
@@ -282,7 +305,10 @@ async fn wait_until_ready(folder: &Folder) -> Result<(), EmbeddedFault> {
                 return safe;
             }
             Ok(Err(sqlx::Error::Database(refusal))) if refusal.code().as_deref() != Some("57P03") => {
-                return Err(EmbeddedFault::Database { doing, source: sqlx::Error::Database(refusal) });
+                return Err(EmbeddedFault::Database {
+                    doing,
+                    source: sqlx::Error::Database(refusal),
+                });
             }
             // No socket yet, still starting up (57P03), or too busy to answer.
             Ok(Err(_)) | Err(_) => sleep(READY_POLL).await,
@@ -291,7 +317,10 @@ async fn wait_until_ready(folder: &Folder) -> Result<(), EmbeddedFault> {
 }
 
 async fn create_database(folder: &Folder) -> Result<(), EmbeddedFault> {
-    let fault = |source| EmbeddedFault::Database { doing: "create its database", source };
+    let fault = |source| EmbeddedFault::Database {
+        doing: "create its database",
+        source,
+    };
     let mut connection = connect_options(folder, ROLE).connect().await.map_err(fault)?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(DATABASE)
@@ -299,7 +328,10 @@ async fn create_database(folder: &Folder) -> Result<(), EmbeddedFault> {
         .await
         .map_err(fault)?;
     if !exists {
-        sqlx::query("CREATE DATABASE globalshop").execute(&mut connection).await.map_err(fault)?;
+        sqlx::query("CREATE DATABASE globalshop")
+            .execute(&mut connection)
+            .await
+            .map_err(fault)?;
     }
     close(connection).await;
     Ok(())

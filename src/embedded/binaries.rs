@@ -52,18 +52,32 @@ fn choose(
     match installed.iter().find(|binaries| binaries.major == written_by) {
         Some(fitting) => Ok(fitting.clone()),
         None => {
-            let mut majors: Vec<String> = installed.iter().map(|binaries| binaries.major.to_string()).collect();
+            let mut majors: Vec<String> = installed
+                .iter()
+                .map(|binaries| binaries.major.to_string())
+                .collect();
             majors.dedup();
-            Err(EmbeddedFault::OtherMajor { folder: cluster.into(), written_by, installed: majors.join(", ") })
+            Err(EmbeddedFault::OtherMajor {
+                folder: cluster.into(),
+                written_by,
+                installed: majors.join(", "),
+            })
         }
     }
 }
 
 /// Every complete installation, in the order of preference among equals.
 async fn installed() -> Vec<Binaries> {
-    let packaged = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+    let packaged = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|version| version.path().join("bin"));
     let in_path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = packaged.chain(std::env::split_paths(&in_path)).filter(|folder| folder.is_absolute()).collect();
+    let folders: Vec<PathBuf> = packaged
+        .chain(std::env::split_paths(&in_path))
+        .filter(|folder| folder.is_absolute())
+        .collect();
 
     let mut found = Vec::new();
     for folder in folders {
@@ -79,7 +93,11 @@ async fn installed() -> Vec<Binaries> {
 
 /// The major version that a server program says it has.
 async fn major_of(program: &Path) -> Option<u32> {
-    let answer = Command::new(program).arg("--version").env_clear().kill_on_drop(true).output();
+    let answer = Command::new(program)
+        .arg("--version")
+        .env_clear()
+        .kill_on_drop(true)
+        .output();
     let output = timeout(VERSION_WITHIN, answer).await.ok()?.ok()?;
     parse_major(&String::from_utf8_lossy(&output.stdout))
 }
@@ -95,12 +113,18 @@ mod tests {
     use super::*;
 
     fn binaries(major: u32) -> Binaries {
-        Binaries { folder: format!("/usr/lib/postgresql/{major}/bin").into(), major }
+        Binaries {
+            folder: format!("/usr/lib/postgresql/{major}/bin").into(),
+            major,
+        }
     }
 
     #[test]
     fn reads_the_major_from_what_the_program_says() {
-        assert_eq!(parse_major("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"), Some(15));
+        assert_eq!(
+            parse_major("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"),
+            Some(15)
+        );
         assert_eq!(parse_major("postgres (PostgreSQL) 19devel\n"), Some(19));
         assert_eq!(parse_major("nonsense"), None);
     }
@@ -113,8 +137,14 @@ mod tests {
         assert_eq!(choose(here.clone(), folder, Some(15)).unwrap(), binaries(15));
 
         let fault = choose(here, folder, Some(16)).unwrap_err().to_string();
-        assert!(fault.contains("/data/postgres was written by PostgreSQL 16"), "{fault}");
+        assert!(
+            fault.contains("/data/postgres was written by PostgreSQL 16"),
+            "{fault}"
+        );
         assert!(fault.contains("only 15, 17 is installed"), "{fault}");
-        assert!(matches!(choose(vec![binaries(9)], folder, None), Err(EmbeddedFault::NoBinaries)));
+        assert!(matches!(
+            choose(vec![binaries(9)], folder, None),
+            Err(EmbeddedFault::NoBinaries)
+        ));
     }
 }

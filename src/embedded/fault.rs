@@ -43,7 +43,9 @@ pub enum EmbeddedFault {
     },
 
     /// Another node holds the folder.
-    #[error("{folder} is in use by another globalshop node (process {holder}): stop that one, or give this one a folder of its own with --data")]
+    #[error(
+        "{folder} is in use by another globalshop node (process {holder}): stop that one, or give this one a folder of its own with --data"
+    )]
     InUse {
         /// The data folder.
         folder: PathBuf,
@@ -52,7 +54,9 @@ pub enum EmbeddedFault {
     },
 
     /// A server that no node started runs on the cluster.
-    #[error("PostgreSQL runs on {folder} as process {pid} and was not started by globalshop: stop it (pg_ctl -D {folder} stop)")]
+    #[error(
+        "PostgreSQL runs on {folder} as process {pid} and was not started by globalshop: stop it (pg_ctl -D {folder} stop)"
+    )]
     Foreign {
         /// The folder of the cluster.
         folder: PathBuf,
@@ -61,7 +65,9 @@ pub enum EmbeddedFault {
     },
 
     /// What an earlier node left behind cannot be ended.
-    #[error("processes {pids:?} of an earlier PostgreSQL on {folder} do not end, not even when killed: end them, or restart the machine")]
+    #[error(
+        "processes {pids:?} of an earlier PostgreSQL on {folder} do not end, not even when killed: end them, or restart the machine"
+    )]
     Undead {
         /// The data folder.
         folder: PathBuf,
@@ -70,7 +76,9 @@ pub enum EmbeddedFault {
     },
 
     /// A path does not fit into a socket address.
-    #[error("{folder} is too long a name for a socket ({length} bytes; the system allows {limit}): choose a shorter folder with --data")]
+    #[error(
+        "{folder} is too long a name for a socket ({length} bytes; the system allows {limit}): choose a shorter folder with --data"
+    )]
     NameTooLong {
         /// The data folder.
         folder: PathBuf,
@@ -81,7 +89,9 @@ pub enum EmbeddedFault {
     },
 
     /// PostgreSQL's user cannot get there.
-    #[error("user {user}, as whom PostgreSQL must run, cannot enter {blocked}: choose a folder with --data whose parents everybody may enter, for example under /var/lib")]
+    #[error(
+        "user {user}, as whom PostgreSQL must run, cannot enter {blocked}: choose a folder with --data whose parents everybody may enter, for example under /var/lib"
+    )]
     NotEntered {
         /// The user without the right.
         user: String,
@@ -101,7 +111,9 @@ pub enum EmbeddedFault {
     },
 
     /// Root may not run PostgreSQL, and nobody else is there.
-    #[error("PostgreSQL does not run as root, and /etc/passwd has neither `postgres` nor `nobody`: add one of them, or start globalshop as an ordinary user")]
+    #[error(
+        "PostgreSQL does not run as root, and /etc/passwd has neither `postgres` nor `nobody`: add one of them, or start globalshop as an ordinary user"
+    )]
     NoUser,
 
     /// The file system said no.
@@ -158,7 +170,9 @@ pub enum EmbeddedFault {
     },
 
     /// An acknowledged commit could be lost.
-    #[error("PostgreSQL has {setting} = off, so a power failure could take back what was acknowledged: remove the setting (ALTER SYSTEM RESET {setting}, or in postgresql.conf) and start again")]
+    #[error(
+        "PostgreSQL has {setting} = off, so a power failure could take back what was acknowledged: remove the setting (ALTER SYSTEM RESET {setting}, or in postgresql.conf) and start again"
+    )]
     UnsafeSetting {
         /// The setting that is off.
         setting: &'static str,

@@ -73,7 +73,13 @@ impl Folder {
 
         let identity = fs::metadata(&root).map_err(fault("read", &root))?;
         let cluster_name = format!("globalshop-{:x}-{:x}", identity.dev(), identity.ino());
-        let folder = Self { root, binaries, user, cluster_name, _lock: lock };
+        let folder = Self {
+            root,
+            binaries,
+            user,
+            cluster_name,
+            _lock: lock,
+        };
         folder.own_private(&folder.sockets())?;
         if written_by.is_none() {
             folder.create_cluster().await?;
@@ -120,7 +126,14 @@ impl Folder {
         command
             .arg("--pgdata")
             .arg(&unfinished)
-            .args(["--username", ROLE, "--encoding", "UTF8", "--no-locale", "--data-checksums"])
+            .args([
+                "--username",
+                ROLE,
+                "--encoding",
+                "UTF8",
+                "--no-locale",
+                "--data-checksums",
+            ])
             .args(["--auth-local=trust", "--auth-host=reject", "--no-instructions"])
             .env_clear()
             .env("LC_ALL", "C")
@@ -130,17 +143,28 @@ impl Folder {
         if self.user.become_it {
             command.uid(self.user.uid).gid(self.user.gid);
         }
-        let not_created = |output| EmbeddedFault::NotCreated { folder: self.root.clone(), output };
+        let not_created = |output| EmbeddedFault::NotCreated {
+            folder: self.root.clone(),
+            output,
+        };
         let output = timeout(CREATE_WITHIN, command.output())
             .await
             .map_err(|_| not_created(format!("not done after {} s", CREATE_WITHIN.as_secs())))?
-            .map_err(|source| EmbeddedFault::NoProgram { program, package: "postgresql", source })?;
+            .map_err(|source| EmbeddedFault::NoProgram {
+                program,
+                package: "postgresql",
+                source,
+            })?;
         if !output.status.success() {
-            return Err(not_created(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+            return Err(not_created(
+                String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            ));
         }
         fs::rename(&unfinished, self.cluster()).map_err(fault("rename to its final name", &unfinished))?;
         // The name must survive a power failure as surely as what will be written under it.
-        File::open(&self.root).and_then(|root| root.sync_all()).map_err(fault("save", &self.root))
+        File::open(&self.root)
+            .and_then(|root| root.sync_all())
+            .map_err(fault("save", &self.root))
     }
 
     /// Removes what starts that were cut short have left. What cannot be removed is in nobody's way.
@@ -156,7 +180,11 @@ impl Folder {
 
     /// Makes sure that a folder is there, belongs to PostgreSQL's user, and is closed to others.
     fn own_private(&self, path: &Path) -> Result<(), EmbeddedFault> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault("create", path))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(fault("create", path))?;
         if self.user.become_it {
             chown(path, Some(self.user.uid), Some(self.user.gid)).map_err(fault("hand over", path))?;
         }
@@ -172,7 +200,9 @@ impl User {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let owner = match fs::metadata(cluster) {
             Ok(owner) => owner,
-            Err(source) if source.kind() != ErrorKind::NotFound => return Err(fault("read", cluster)(source)),
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(fault("read", cluster)(source));
+            }
             Err(_) if as_root => {
                 return ["postgres", "nobody"]
                     .iter()
@@ -181,17 +211,35 @@ impl User {
             }
             Err(_) => {
                 let gid = rustix::process::getegid().as_raw();
-                return Ok(Self { name: ours.to_string(), uid: ours, gid, become_it: false });
+                return Ok(Self {
+                    name: ours.to_string(),
+                    uid: ours,
+                    gid,
+                    become_it: false,
+                });
             }
         };
 
         let (uid, gid) = (owner.uid(), owner.gid());
-        let not_ours = |remedy| EmbeddedFault::NotOurs { folder: cluster.into(), owner: uid, remedy };
+        let not_ours = |remedy| EmbeddedFault::NotOurs {
+            folder: cluster.into(),
+            owner: uid,
+            remedy,
+        };
         match (as_root, uid) {
             (true, 0) => Err(not_ours("give it to an ordinary user (chown -R postgres)")),
-            (true, _) => Ok(Self::in_passwd(&passwd, |user| user.uid == uid)
-                .unwrap_or(Self { name: uid.to_string(), uid, gid, become_it: true })),
-            (false, _) if uid == ours => Ok(Self { name: uid.to_string(), uid, gid, become_it: false }),
+            (true, _) => Ok(Self::in_passwd(&passwd, |user| user.uid == uid).unwrap_or(Self {
+                name: uid.to_string(),
+                uid,
+                gid,
+                become_it: true,
+            })),
+            (false, _) if uid == ours => Ok(Self {
+                name: uid.to_string(),
+                uid,
+                gid,
+                become_it: false,
+            }),
             (false, _) => Err(not_ours("start globalshop as that user")),
         }
     }
@@ -201,9 +249,17 @@ impl User {
             let mut fields = line.split(':');
             let (name, _password) = (fields.next()?, fields.next()?);
             let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-            Some(Self { name: name.to_owned(), uid, gid, become_it: true })
+            Some(Self {
+                name: name.to_owned(),
+                uid,
+                gid,
+                become_it: true,
+            })
         };
-        passwd.lines().filter_map(parse).find(|user| user.uid != 0 && wanted(user))
+        passwd
+            .lines()
+            .filter_map(parse)
+            .find(|user| user.uid != 0 && wanted(user))
     }
 
     /// The user and group to change to, if this process is not that user already.
@@ -231,7 +287,10 @@ fn let_in(root: &Path, user: &User) -> Result<(), EmbeddedFault> {
             continue;
         }
         if folder != root {
-            return Err(EmbeddedFault::NotEntered { user: user.name.clone(), blocked: folder.into() });
+            return Err(EmbeddedFault::NotEntered {
+                user: user.name.clone(),
+                blocked: folder.into(),
+            });
         }
         let open = Permissions::from_mode(metadata.mode() & 0o7777 | 0o011);
         fs::set_permissions(folder, open).map_err(fault("open to PostgreSQL's user", folder))?;
@@ -243,7 +302,15 @@ fn let_in(root: &Path, user: &User) -> Result<(), EmbeddedFault> {
 /// whichever way.
 async fn lock(root: &Path) -> Result<File, EmbeddedFault> {
     let path = root.join("lock");
-    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+    };
     let mut file = open().map_err(fault("open", &path))?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
@@ -257,7 +324,10 @@ async fn lock(root: &Path) -> Result<File, EmbeddedFault> {
     }
     let mut holder = String::new();
     file.read_to_string(&mut holder).map_err(fault("read", &path))?;
-    Err(EmbeddedFault::InUse { folder: root.into(), holder: holder.trim().to_owned() })
+    Err(EmbeddedFault::InUse {
+        folder: root.into(),
+        holder: holder.trim().to_owned(),
+    })
 }
 
 fn write_holder(file: &mut File) -> std::io::Result<()> {
@@ -270,7 +340,11 @@ fn refuse_long_name(root: &Path) -> Result<(), EmbeddedFault> {
     let socket = root.join("socket").join(format!(".s.PGSQL.{PORT}"));
     let length = socket.as_os_str().len();
     if length > SOCKET_NAME_LIMIT {
-        return Err(EmbeddedFault::NameTooLong { folder: root.into(), length, limit: SOCKET_NAME_LIMIT });
+        return Err(EmbeddedFault::NameTooLong {
+            folder: root.into(),
+            length,
+            limit: SOCKET_NAME_LIMIT,
+        });
     }
     Ok(())
 }
@@ -280,7 +354,10 @@ fn read_major(cluster: &Path) -> Result<Option<u32>, EmbeddedFault> {
     let path = cluster.join("PG_VERSION");
     match fs::read_to_string(&path) {
         Ok(version) => version.trim().parse().map(Some).map_err(|_| {
-            fault("understand", &path)(std::io::Error::other(format!("`{}` is no version", version.trim())))
+            fault("understand", &path)(std::io::Error::other(format!(
+                "`{}` is no version",
+                version.trim()
+            )))
         }),
         Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(fault("read", &path)(source)),

@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long each way of asking is given.
 const STEPS: [(Signal, Duration); 3] = [
     (Signal::INT, Duration::from_secs(30)),
-    (Signal::QUIT, Duration::from_secs(5)),
+    (Signal::QUIT, Duration::from_secs(2)),
     (Signal::KILL, Duration::from_secs(5)),
 ];
 
@@ -48,7 +48,11 @@ pub(super) async fn end(folder: &Folder) -> Result<(), EmbeddedFault> {
         if polite && !led {
             continue;
         }
-        tracing::info!(?signal, processes = found.len(), "ending what an earlier PostgreSQL has left");
+        tracing::info!(
+            ?signal,
+            processes = found.len(),
+            "ending what an earlier PostgreSQL has left"
+        );
         for process in found.iter().filter(|process| process.leads || !polite) {
             send(process.pid, signal);
         }
@@ -59,7 +63,10 @@ pub(super) async fn end(folder: &Folder) -> Result<(), EmbeddedFault> {
 
     let undead: Vec<i32> = leftovers(folder).iter().map(|process| process.pid).collect();
     if !undead.is_empty() {
-        return Err(EmbeddedFault::Undead { folder: folder.root().into(), pids: undead });
+        return Err(EmbeddedFault::Undead {
+            folder: folder.root().into(),
+            pids: undead,
+        });
     }
     remove_stale_marks(folder)
 }
@@ -93,14 +100,20 @@ fn leftovers(folder: &Folder) -> Vec<Leftover> {
 /// The arguments of a process. A zombie has none.
 fn command_line(pid: i32) -> Vec<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    bytes.split(|byte| *byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
+    bytes
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect()
 }
 
 /// Whether a process belongs to the cluster of that name, and if so whether it leads it.
 fn role_in(cluster_name: &str, command_line: &[String]) -> Option<bool> {
     let program = command_line.first()?;
     if let Some(title) = program.strip_prefix("postgres: ") {
-        return title.strip_prefix(cluster_name)?.starts_with(": ").then_some(false);
+        return title
+            .strip_prefix(cluster_name)?
+            .starts_with(": ")
+            .then_some(false);
     }
     let named = format!("cluster_name={cluster_name}");
     let runs_it = is_program(program, "postgres") || is_program(program, "setpriv");
@@ -119,13 +132,24 @@ fn remove_stale_marks(folder: &Folder) -> Result<(), EmbeddedFault> {
     if let Some(pid) = noted.lines().next().and_then(|line| line.trim().parse().ok())
         && runs_by_hand(folder, pid)
     {
-        return Err(EmbeddedFault::Foreign { folder: folder.cluster(), pid });
+        return Err(EmbeddedFault::Foreign {
+            folder: folder.cluster(),
+            pid,
+        });
     }
-    let sockets = fs::read_dir(folder.sockets()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let sockets = fs::read_dir(folder.sockets())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
     for path in sockets.chain([mark]) {
         match fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(EmbeddedFault::Folder { doing: "remove", path, source });
+                return Err(EmbeddedFault::Folder {
+                    doing: "remove",
+                    path,
+                    source,
+                });
             }
             _ => {}
         }
@@ -137,8 +161,12 @@ fn remove_stale_marks(folder: &Folder) -> Result<(), EmbeddedFault> {
 /// in doubt it does, for two servers on one cluster would destroy it.
 fn runs_by_hand(folder: &Folder, pid: i32) -> bool {
     let arguments = command_line(pid);
-    let is_server = arguments.first().is_some_and(|program| is_program(program, "postgres"));
-    let serves_another_shop = arguments.iter().any(|argument| argument.starts_with("cluster_name=globalshop-"));
+    let is_server = arguments
+        .first()
+        .is_some_and(|program| is_program(program, "postgres"));
+    let serves_another_shop = arguments
+        .iter()
+        .any(|argument| argument.starts_with("cluster_name=globalshop-"));
     let elsewhere = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|place| place != folder.cluster());
     is_server && !serves_another_shop && !elsewhere
 }
@@ -154,13 +182,34 @@ mod tests {
 
     #[test]
     fn knows_the_processes_of_its_cluster_and_no_others() {
-        assert_eq!(role(&["/usr/lib/postgresql/15/bin/postgres", "-c", "cluster_name=globalshop-fe01-2a"]), Some(true));
-        assert_eq!(role(&["/usr/bin/setpriv", "--", "postgres", "cluster_name=globalshop-fe01-2a"]), Some(true));
-        assert_eq!(role(&["postgres: globalshop-fe01-2a: checkpointer "]), Some(false));
+        assert_eq!(
+            role(&[
+                "/usr/lib/postgresql/15/bin/postgres",
+                "-c",
+                "cluster_name=globalshop-fe01-2a"
+            ]),
+            Some(true)
+        );
+        assert_eq!(
+            role(&[
+                "/usr/bin/setpriv",
+                "--",
+                "postgres",
+                "cluster_name=globalshop-fe01-2a"
+            ]),
+            Some(true)
+        );
+        assert_eq!(
+            role(&["postgres: globalshop-fe01-2a: checkpointer "]),
+            Some(false)
+        );
 
         assert_eq!(role(&["postgres: globalshop-fe01-2ab: checkpointer "]), None);
         assert_eq!(role(&["postgres: checkpointer "]), None);
-        assert_eq!(role(&["/usr/lib/postgresql/15/bin/postgres", "-D", "/var/lib/postgresql"]), None);
+        assert_eq!(
+            role(&["/usr/lib/postgresql/15/bin/postgres", "-D", "/var/lib/postgresql"]),
+            None
+        );
         assert_eq!(role(&["grep", "cluster_name=globalshop-fe01-2a"]), None);
         assert_eq!(role(&[""]), None);
     }

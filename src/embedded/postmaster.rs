@@ -68,7 +68,11 @@ impl Postmaster {
     /// thread does nothing else, and lives exactly as long as the server.
     pub(super) async fn spawn(folder: &Arc<Folder>) -> Result<Self, EmbeddedFault> {
         let setpriv = setpriv();
-        let no_program = |source| EmbeddedFault::NoProgram { program: setpriv.clone(), package: "util-linux", source };
+        let no_program = |source| EmbeddedFault::NoProgram {
+            program: setpriv.clone(),
+            package: "util-linux",
+            source,
+        };
         let command = command(folder, &setpriv);
         let folder = Arc::clone(folder);
         let (born, birth) = oneshot::channel();
@@ -78,7 +82,9 @@ impl Postmaster {
             .map_err(no_program)?;
         match birth.await {
             Ok(outcome) => outcome.map_err(no_program),
-            Err(_) => Err(no_program(std::io::Error::other("the thread that starts it ended"))),
+            Err(_) => Err(no_program(std::io::Error::other(
+                "the thread that starts it ended",
+            ))),
         }
     }
 
@@ -99,12 +105,20 @@ impl Postmaster {
     pub(super) fn last_words(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = log.iter().map(String::as_str).collect();
-        if lines.is_empty() { "it said nothing".to_owned() } else { lines.join(" / ") }
+        if lines.is_empty() {
+            "it said nothing".to_owned()
+        } else {
+            lines.join(" / ")
+        }
     }
 
     /// Stops the server: cleanly if it does so in time, else without a checkpoint, else by force.
     pub(super) async fn stop(self, patience: Duration) {
-        let steps = [(Signal::INT, patience), (Signal::QUIT, QUIT_WITHIN), (Signal::KILL, Duration::MAX)];
+        let steps = [
+            (Signal::INT, patience),
+            (Signal::QUIT, QUIT_WITHIN),
+            (Signal::KILL, Duration::MAX),
+        ];
         for (signal, patience) in steps {
             self.signal(signal);
             if timeout(patience, self.ended()).await.is_ok() {
@@ -147,14 +161,22 @@ fn accompany(mut command: Command, folder: Arc<Folder>, born: oneshot::Sender<st
     if let Some(stderr) = child.stderr.take() {
         let log = Arc::clone(&log);
         // Not joined: a backend that outlives the server would hold it up.
-        if let Err(fault) = thread::Builder::new().name("postgres-log".to_owned()).spawn(move || pass_on(stderr, &log)) {
+        if let Err(fault) = thread::Builder::new()
+            .name("postgres-log".to_owned())
+            .spawn(move || pass_on(stderr, &log))
+        {
             tracing::warn!(%fault, "the log of the embedded PostgreSQL is lost");
         }
     }
     let (end_tx, end) = watch::channel(None);
     let alive = Arc::new(Mutex::new(Some(pid)));
     // If the start was given up meanwhile, this drops the postmaster, which asks it to stop.
-    let _ = born.send(Ok(Postmaster { pid, alive: Arc::clone(&alive), end, log }));
+    let _ = born.send(Ok(Postmaster {
+        pid,
+        alive: Arc::clone(&alive),
+        end,
+        log,
+    }));
 
     if let Err(fault) = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
         tracing::debug!(%fault, "waiting without reaping is not possible here");
@@ -189,7 +211,11 @@ fn pass_on(stderr: impl Read, log: &Mutex<VecDeque<String>>) {
 /// stop (SIGINT) when our thread ends; then it becomes the server.
 fn command(folder: &Folder, setpriv: &Path) -> Command {
     let mut command = Command::new(setpriv);
-    command.args(["--pdeathsig", "INT", "--"]).arg(folder.binaries().postgres()).arg("-D").arg(folder.cluster());
+    command
+        .args(["--pdeathsig", "INT", "--"])
+        .arg(folder.binaries().postgres())
+        .arg("-D")
+        .arg(folder.cluster());
     for (setting, value) in SETTINGS {
         command.arg("-c").arg(format!("{setting}={value}"));
     }
@@ -197,7 +223,10 @@ fn command(folder: &Folder, setpriv: &Path) -> Command {
         .arg("-c")
         .arg(format!("port={PORT}"))
         .arg("-c")
-        .arg(format!("unix_socket_directories=\"{}\"", folder.sockets().display()))
+        .arg(format!(
+            "unix_socket_directories=\"{}\"",
+            folder.sockets().display()
+        ))
         .arg("-c")
         .arg(format!("cluster_name={}", folder.cluster_name()))
         .env_clear()

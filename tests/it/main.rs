@@ -1,3 +1,13 @@
-//! Tests.
+//! The shop from outside and its rooms against the real thing: real nodes, real PostgreSQL.
+//!
+//! One binary, a module per noun. Tests wait for states, never for time to pass.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
-fn main() {}
+mod embedded;
+mod eventually;
+mod scratch;
+mod tidy;
