@@ -263,7 +263,7 @@ mod tests {
             with(header.clone(), "crit", json!(["exp"])),
             with(header.clone(), "b64", json!(false)),
             with(header.clone(), "zip", json!("DEF")),
-            with(header.clone(), "cty", json!("JWT")),
+            with(header, "cty", json!("JWT")),
             json!([]),
             json!("EdDSA"),
             json!(null),
@@ -391,7 +391,7 @@ mod tests {
         fn a_changed_token_is_refused(at in 0_usize..4_096, byte in 0x20_u8..0x7f) {
             let forge = Forge::new();
             let token = forge.sign(&forge.header(), &forge.claims());
-            let mut changed = token.clone().into_bytes();
+            let mut changed = token.into_bytes();
             let at = at % changed.len();
             prop_assume!(changed[at] != byte);
             changed[at] = byte;
