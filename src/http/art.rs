@@ -100,25 +100,15 @@ fn backdrop(canvas: &mut Canvas) {
     let Palette { mid, deep, .. } = *canvas.palette;
     let id = canvas.dice.pick(1 << 20);
     let (x, y) = [("0", "0"), ("1", "0"), ("0", "1"), ("1", "1")][canvas.dice.pick(4)];
-    let (across, down) = (
-        if x == "0" { "1" } else { "0" },
-        if y == "0" { "1" } else { "0" },
-    );
+    let (across, down) = (if x == "0" { "1" } else { "0" }, if y == "0" { "1" } else { "0" });
     canvas.raw(&format!(
         r#"<defs><linearGradient id="g{id}" x1="{x}" y1="{y}" x2="{across}" y2="{down}"><stop offset="0" stop-color="{mid}" stop-opacity=".34"/><stop offset="1" stop-color="{mid}" stop-opacity=".12"/></linearGradient></defs><rect width="480" height="480" fill="url(#g{id})"/>"#
     ));
     let shift = canvas.dice.between(-40, 40);
     let shape = match canvas.dice.pick(5) {
         0 => format!(r#"<circle cx="{}" cy="{}" r="178"/>"#, 240 + shift, 232),
-        1 => format!(
-            r#"<path d="M{0} 480V236a150 150 0 0 1 300 0v244z"/>"#,
-            90 + shift
-        ),
-        2 => format!(
-            r#"<path d="M0 {0}L480 {1}V480H0z"/>"#,
-            300 + shift,
-            200 - shift
-        ),
+        1 => format!(r#"<path d="M{0} 480V236a150 150 0 0 1 300 0v244z"/>"#, 90 + shift),
+        2 => format!(r#"<path d="M0 {0}L480 {1}V480H0z"/>"#, 300 + shift, 200 - shift),
         3 => format!(
             r#"<path fill-rule="evenodd" d="M{0} 240a200 200 0 1 0 400 0a200 200 0 1 0 -400 0M{1} 240a128 128 0 1 0 256 0a128 128 0 1 0 -256 0"/>"#,
             40 + shift,
@@ -272,12 +262,7 @@ mod tests {
             assert!(art.starts_with("<svg") && art.ends_with("</svg>"));
             let opened = art.matches("<g>").count() + art.matches("<g ").count();
             assert_eq!(opened, art.matches("</g>").count(), "{}", kind.name());
-            assert!(
-                art.len() < 8_000,
-                "{} takes {} bytes",
-                kind.name(),
-                art.len()
-            );
+            assert!(art.len() < 8_000, "{} takes {} bytes", kind.name(), art.len());
             assert!(!art.contains("style") && !art.contains("script"));
             assert_eq!(Kind::of(kind.name()), kind);
         }

@@ -61,15 +61,9 @@ pub async fn serve(Path(path): Path<String>, headers: HeaderMap) -> Response {
         set.insert(header::CONTENT_TYPE, kind);
     }
     if is_zipped {
-        set.insert(
-            header::CONTENT_ENCODING,
-            header::HeaderValue::from_static("gzip"),
-        );
+        set.insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
     }
-    set.insert(
-        header::VARY,
-        header::HeaderValue::from_static("accept-encoding"),
-    );
+    set.insert(header::VARY, header::HeaderValue::from_static("accept-encoding"));
     set.insert(
         header::CACHE_CONTROL,
         header::HeaderValue::from_static("public, max-age=31536000, immutable"),
@@ -107,10 +101,7 @@ mod tests {
     fn compresses_for_those_who_ask() {
         let check = |sent: &str, expected| {
             let mut headers = HeaderMap::new();
-            headers.insert(
-                header::ACCEPT_ENCODING,
-                sent.parse().expect("a header value"),
-            );
+            headers.insert(header::ACCEPT_ENCODING, sent.parse().expect("a header value"));
             assert_eq!(accepts_gzip(&headers), expected, "{sent}");
         };
         check("gzip, deflate, br", true);

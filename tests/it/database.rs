@@ -21,8 +21,11 @@ const NAME: &str = "globalshop_it";
 /// A pool on a database of its own, with every migration applied.
 pub async fn fresh() -> PgPool {
     let database = fresh_options().await;
+    // As many tests run at once as there are cores, and the private server has forty places.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = u32::try_from(32 / cores).unwrap_or(0).clamp(2, 8);
     PgPoolOptions::new()
-        .max_connections(8)
+        .max_connections(share)
         .acquire_timeout(Duration::from_secs(30))
         .connect_with(database)
         .await
@@ -34,7 +37,11 @@ pub async fn fresh() -> PgPool {
 pub async fn fresh_options() -> PgConnectOptions {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let server = server().await;
-    let name = format!("{NAME}_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!(
+        "{NAME}_{}_{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
     // A copy of a migrated database costs a tenth of the migrations.
     let template = &server.template;
     let mut admin = server.admin.connect().await.unwrap();
@@ -95,7 +102,10 @@ async fn drop_leftovers(connection: &mut PgConnection) {
 }
 
 async fn run(connection: &mut PgConnection, statement: String) {
-    sqlx::query(AssertSqlSafe(statement)).execute(connection).await.unwrap();
+    sqlx::query(AssertSqlSafe(statement))
+        .execute(connection)
+        .await
+        .unwrap();
 }
 
 /// Starts the private server on a thread of its own, which outlives every test and its runtime.
@@ -105,17 +115,22 @@ async fn private_server() -> PgConnectOptions {
     std::thread::Builder::new()
         .name("private-postgres".to_owned())
         .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let embedded = start_in_a_free_folder().await;
                 // The database beside the shop's own, for creating others.
-                tell.send(embedded.connect_options().database("postgres")).unwrap();
+                tell.send(embedded.connect_options().database("postgres"))
+                    .unwrap();
                 let fault = embedded.given_up().await;
                 panic!("the private PostgreSQL of the tests ended: {fault}");
             });
         })
         .unwrap();
-    told.await.expect("the private PostgreSQL of the tests did not start")
+    told.await
+        .expect("the private PostgreSQL of the tests did not start")
 }
 
 /// Two test processes at once each get a folder; usually the first is free.

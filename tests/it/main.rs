@@ -7,6 +7,8 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod account;
+mod database;
 mod embedded;
 mod eventually;
 mod scratch;

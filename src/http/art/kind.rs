@@ -53,10 +53,7 @@ const WORDS: [(Kind, &[&str]); 24] = [
         Kind::Cable,
         &["cable", "adapter", "adaptor", "connector", "converter"],
     ),
-    (
-        Kind::Headphones,
-        &["headphone", "headset", "earphone", "earbud"],
-    ),
+    (Kind::Headphones, &["headphone", "headset", "earphone", "earbud"]),
     (
         Kind::Speaker,
         &["audio", "speaker", "radio", "hifi", "sound", "mp3", "music"],
@@ -68,10 +65,7 @@ const WORDS: [(Kind, &[&str]); 24] = [
     (Kind::Laptop, &["laptop", "notebook", "tablet", "netbook"]),
     (Kind::Monitor, &["monitor", "display", "screen"]),
     (Kind::Tv, &["tv", "television"]),
-    (
-        Kind::Phone,
-        &["phone", "mobile", "gps", "navigat", "telecom"],
-    ),
+    (Kind::Phone, &["phone", "mobile", "gps", "navigat", "telecom"]),
     (
         Kind::Camera,
         &["camera", "camcorder", "lens", "photo", "video", "webcam"],

@@ -103,10 +103,7 @@ fn tv(c: &mut Canvas, brand: &str) {
     if c.dice.pick(2) == 0 {
         c.line("M150 352L132 398M330 352L348 398", deep, 10);
     } else {
-        c.path(
-            "M222 350h36v34h62a8 8 0 0 1 8 14H152a8 8 0 0 1 8-14h62z",
-            deep,
-        );
+        c.path("M222 350h36v34h62a8 8 0 0 1 8 14H152a8 8 0 0 1 8-14h62z", deep);
     }
     c.rect((62, 132), (356, 226), 12, deep);
     picture(c, (74, 144), (332, 188));
@@ -114,25 +111,15 @@ fn tv(c: &mut Canvas, brand: &str) {
 }
 
 fn monitor(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep, mid, pale, ..
-    } = *c.palette;
-    c.path(
-        "M214 330h52l8 56h44a8 8 0 0 1 0 14H162a8 8 0 0 1 0-14h44z",
-        mid,
-    );
+    let Palette { deep, mid, pale, .. } = *c.palette;
+    c.path("M214 330h52l8 56h44a8 8 0 0 1 0 14H162a8 8 0 0 1 0-14h44z", mid);
     c.rect((92, 104), (296, 234), 14, deep);
     picture(c, (106, 118), (268, 186));
     c.text((240, 327), 14, pale, brand);
 }
 
 fn projector(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.raw(&format!(
         r#"<path d="M164 300L20 190V400z" fill="{pop}" opacity=".35"/>"#
     ));
@@ -150,17 +137,9 @@ fn projector(c: &mut Canvas, brand: &str) {
 }
 
 fn printer(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     let lean = c.dice.between(-14, 14);
-    c.path(
-        &format!("M{} 96H{}L336 220H144z", 158 + lean, 322 + lean),
-        pale,
-    );
+    c.path(&format!("M{} 96H{}L336 220H144z", 158 + lean, 322 + lean), pale);
     c.rect((96, 204), (288, 168), 22, mid);
     c.rect((96, 204), (288, 66), 22, deep);
     c.rect((96, 246), (288, 24), 0, deep);
@@ -173,12 +152,7 @@ fn printer(c: &mut Canvas, brand: &str) {
 }
 
 fn toner(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     let top = c.dice.between(196, 224);
     c.rect((70, top), (340, 92), 18, deep);
     c.rect((70, top + 60), (340, 54), 14, mid);
@@ -200,12 +174,7 @@ fn toner(c: &mut Canvas, brand: &str) {
 }
 
 fn ink(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.path(
         "M156 150q0-16 16-16h136q16 0 16 16v232q0 16-16 16H172q-16 0-16-16z",
         mid,
@@ -229,12 +198,7 @@ fn ink(c: &mut Canvas, brand: &str) {
 }
 
 fn paper(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     for step in 0..5 {
         let y = 384 - step * 14;
         c.path(
@@ -253,12 +217,7 @@ fn paper(c: &mut Canvas, brand: &str) {
 }
 
 fn cable(c: &mut Canvas) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     let sway = c.dice.between(-30, 30);
     let d = format!(
         "M120 396C120 {0} 330 {1} 330 236S150 150 150 {2}S300 96 330 148",
@@ -278,12 +237,7 @@ fn cable(c: &mut Canvas) {
 }
 
 fn laptop(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.rect((104, 144), (272, 196), 14, deep);
     picture(c, (118, 158), (244, 160));
     c.path("M74 340H406L436 384q4 14-12 14H56q-16 0-12-14z", mid);
@@ -294,12 +248,7 @@ fn laptop(c: &mut Canvas, brand: &str) {
 }
 
 fn desktop(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.rect((166, 84), (150, 314), 14, deep);
     c.path("M316 98l44 20v270l-44 10z", mid);
     c.rect((184, 108), (114, 26), 5, mid);
@@ -313,12 +262,7 @@ fn desktop(c: &mut Canvas, brand: &str) {
 }
 
 fn server(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     for step in 0..4 {
         let y = 126 + step * 68;
         c.rect((84, y), (312, 60), 8, deep);
@@ -328,11 +272,7 @@ fn server(c: &mut Canvas, brand: &str) {
         }
         let lit = c.dice.between(0, 2);
         for lamp in 0..3 {
-            c.circle(
-                (330 + lamp * 20, y + 30),
-                6,
-                if lamp == lit { pop } else { pale },
-            );
+            c.circle((330 + lamp * 20, y + 30), 6, if lamp == lit { pop } else { pale });
         }
     }
     c.text((284, 162), 13, pale, brand);
@@ -352,12 +292,7 @@ fn phone(c: &mut Canvas, brand: &str) {
 }
 
 fn camera(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.path("M176 172l22-40h84l22 40z", deep);
     c.rect((84, 164), (312, 232), 30, deep);
     c.rect((84, 214), (312, 120), 0, mid);
@@ -373,12 +308,7 @@ fn camera(c: &mut Canvas, brand: &str) {
 }
 
 fn headphones(c: &mut Canvas) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     let drop = c.dice.between(0, 20);
     c.line("M118 290C108 70 372 70 362 290", deep, 26);
     c.line("M132 226C146 108 334 108 348 226", mid, 10);
@@ -392,12 +322,7 @@ fn headphones(c: &mut Canvas) {
 }
 
 fn speaker(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.rect((136, 88), (208, 312), 22, deep);
     c.rect((152, 104), (176, 280), 14, mid);
     c.circle((240, 164), 36, deep);
@@ -410,12 +335,7 @@ fn speaker(c: &mut Canvas, brand: &str) {
 }
 
 fn storage(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     let lean = c.dice.between(-9, 9);
     c.raw(&format!(r#"<g transform="rotate({lean} 240 250)">"#));
     c.rect((130, 96), (220, 300), 18, deep);
@@ -432,12 +352,7 @@ fn storage(c: &mut Canvas, brand: &str) {
 }
 
 fn memory(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     let lean = c.dice.between(-12, -4);
     c.raw(&format!(r#"<g transform="rotate({lean} 240 280)">"#));
     c.rect((56, 216), (368, 118), 10, mid);
@@ -454,12 +369,7 @@ fn memory(c: &mut Canvas, brand: &str) {
 }
 
 fn network(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     if c.dice.pick(2) == 0 {
         c.line("M132 292V132M348 292V132", deep, 16);
         c.raw(&format!(r#"<path d="M186 168a80 80 0 0 1 108 0M206 200a50 50 0 0 1 68 0" fill="none" stroke="{pop}" stroke-width="12" stroke-linecap="round"/>"#));
@@ -480,12 +390,7 @@ fn network(c: &mut Canvas, brand: &str) {
 }
 
 fn power(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.path("M306 112l66 24v248l-66 14z", mid);
     c.rect((126, 108), (182, 290), 16, deep);
     c.rect((152, 136), (130, 78), 8, pale);
@@ -508,12 +413,7 @@ fn power(c: &mut Canvas, brand: &str) {
 }
 
 fn battery(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     let lean = c.dice.between(-8, 8);
     c.raw(&format!(r#"<g transform="rotate({lean} 240 250)">"#));
     for (x, body, cap) in [(140, mid, deep), (252, deep, mid)] {
@@ -529,12 +429,7 @@ fn battery(c: &mut Canvas, brand: &str) {
 }
 
 fn input(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.rect((54, 252), (278, 140), 16, deep);
     let lit = c.dice.between(0, 23);
     for row in 0..3 {
@@ -545,21 +440,13 @@ fn input(c: &mut Canvas, brand: &str) {
     }
     c.rect((116, 362), (150, 20), 5, mid);
     c.rect((350, 252), (84, 140), 42, mid);
-    c.path(
-        "M392 252a42 42 0 0 1 42 42v16h-84v-16a42 42 0 0 1 42-42z",
-        deep,
-    );
+    c.path("M392 252a42 42 0 0 1 42 42v16h-84v-16a42 42 0 0 1 42-42z", deep);
     c.rect((386, 272), (12, 30), 6, pale);
     c.text((190, 236), 20, deep, brand);
 }
 
 fn software(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.path("M138 118l-34 22v250l34 8z", deep);
     c.rect((136, 112), (214, 288), 8, mid);
     c.rect((136, 112), (214, 92), 8, deep);
@@ -574,12 +461,7 @@ fn software(c: &mut Canvas, brand: &str) {
 }
 
 fn bag(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.line("M190 170V138q0-26 26-26h48q26 0 26 26v32", deep, 18);
     c.rect((84, 164), (312, 234), 30, mid);
     c.path("M84 208q0-44 44-44h224q44 0 44 44v34q-156 60-312 0z", deep);
@@ -590,12 +472,7 @@ fn bag(c: &mut Canvas, brand: &str) {
 }
 
 fn home(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.line("M320 200c70 0 70 120 0 124", deep, 20);
     c.path("M146 140H334L318 376q-2 22-24 22H186q-22 0-24-22z", mid);
     c.path("M146 140H334L330 196H150z", deep);
@@ -608,12 +485,7 @@ fn home(c: &mut Canvas, brand: &str) {
 }
 
 fn parcel(c: &mut Canvas, brand: &str) {
-    let Palette {
-        deep,
-        mid,
-        pale,
-        pop,
-    } = *c.palette;
+    let Palette { deep, mid, pale, pop } = *c.palette;
     c.path("M240 108L396 178L240 250L84 178z", pale);
     c.path("M84 178L240 250V400L84 322z", mid);
     c.path("M396 178L240 250V400L396 322z", deep);

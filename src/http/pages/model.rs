@@ -19,30 +19,25 @@ mod shell;
 mod when;
 
 pub use account::{
-    AccountOrdersPage, AccountPage, OrderSummary, PasswordResetPage, PasswordResetRequestPage,
-    SignInPage,
+    AccountOrdersPage, AccountPage, OrderSummary, PasswordResetPage, PasswordResetRequestPage, SignInPage,
 };
 pub use cart::{CartLine, CartPage};
 pub use catalogue::{
-    AttributeGroup, AttributeRow, Availability, CategoryTile, HomePage, ProductCard, ProductPage,
-    Shelf,
+    AttributeGroup, AttributeRow, Availability, CategoryTile, HomePage, ProductCard, ProductPage, Shelf,
 };
 pub use checkout::{CheckoutPage, CheckoutValues, Country, PaymentChoice, ShippingChoice};
 pub use form::{FieldError, FieldErrors};
-pub use listing::{
-    CategoryPage, Facet, FacetRange, FacetValue, FilterChip, Listing, SearchPage, Sort,
-};
+pub use listing::{CategoryPage, Facet, FacetRange, FacetValue, FilterChip, Listing, SearchPage, Sort};
 pub use mailbox::{MailPage, MailSummary, MailboxPage};
 pub use money::Money;
 pub use notice::{DocsPage, ErrorPage, ProblemPage, TextPage, TextSection};
 pub use order::{
-    Address, HistoryEntry, OrderLine, OrderPage, OrderStatus, PaymentStatus, PaymentSummary,
-    Shipment, Step, StepState, Totals,
+    Address, HistoryEntry, OrderLine, OrderPage, OrderStatus, PaymentStatus, PaymentSummary, Shipment, Step,
+    StepState, Totals,
 };
 pub use seller::{
-    PackingSlipPage, ProductFormPage, ProductValues, SellerOrderPage, SellerOrderRow,
-    SellerOrdersPage, SellerProductRow, SellerProductsPage, SellerStockPage, StatusCount,
-    StockFigures,
+    PackingSlipPage, ProductFormPage, ProductValues, SellerOrderPage, SellerOrderRow, SellerOrdersPage,
+    SellerProductRow, SellerProductsPage, SellerStockPage, StatusCount, StockFigures,
 };
 pub use shell::{Banner, Link, NavCategory, Shell, Tone, Visitor};
 pub use when::When;

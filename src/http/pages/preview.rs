@@ -32,13 +32,7 @@ const PRODUCTS: [(&str, &str, &str, &str, i64); 16] = [
         "Advanced glossy photo paper, A4, 25 sheets",
         1_995,
     ),
-    (
-        "644953",
-        "batteries",
-        "Varta",
-        "CR2450 lithium battery",
-        894,
-    ),
+    ("644953", "batteries", "Varta", "CR2450 lithium battery", 894),
     (
         "63295",
         "projectors",
@@ -102,13 +96,7 @@ const PRODUCTS: [(&str, &str, &str, &str, i64); 16] = [
         "500 GB hard disk, design by Neil Poulton, USB 2.0",
         10_500,
     ),
-    (
-        "917",
-        "cables",
-        "Belkin",
-        "Gold series USB 2.0 cable, 3 m",
-        1_299,
-    ),
+    ("917", "cables", "Belkin", "Gold series USB 2.0 cable, 3 m", 1_299),
     (
         "918",
         "keyboards",
@@ -116,13 +104,7 @@ const PRODUCTS: [(&str, &str, &str, &str, i64); 16] = [
         "Cordless desktop EX 110, keyboard and mouse",
         3_999,
     ),
-    (
-        "919",
-        "ups",
-        "APC",
-        "Back-UPS ES 700 VA, eight outlets",
-        9_490,
-    ),
+    ("919", "ups", "APC", "Back-UPS ES 700 VA, eight outlets", 9_490),
 ];
 
 fn eur(amount: i64) -> Money {
@@ -213,8 +195,7 @@ fn cart_line(place: usize, quantity: u32) -> CartLine {
         previous_price: (place == 1).then(|| eur(24_900)),
         line_total: eur(card.price.amount * i64::from(quantity)),
         availability: card.availability,
-        notice: (place == 3)
-            .then(|| "Sold out right now. Take it out to order the rest.".to_owned()),
+        notice: (place == 3).then(|| "Sold out right now. Take it out to order the rest.".to_owned()),
     }
 }
 
@@ -754,21 +735,12 @@ fn every_page_keeps_its_promises() {
             html.trim_start().starts_with("<!doctype html>"),
             "{name} is a document"
         );
-        for banned in [
-            " style=",
-            "<style",
-            " onclick=",
-            " onsubmit=",
-            "javascript:",
-        ] {
+        for banned in [" style=", "<style", " onclick=", " onsubmit=", "javascript:"] {
             assert!(!html.contains(banned), "{name} contains {banned:?}");
         }
         for script in html.split("<script").skip(1) {
             assert!(
-                script
-                    .split('>')
-                    .next()
-                    .is_some_and(|tag| tag.contains("src=")),
+                script.split('>').next().is_some_and(|tag| tag.contains("src=")),
                 "{name} has an inline script"
             );
         }

@@ -107,11 +107,7 @@ impl PaymentChoice {
                 "Asks you to confirm",
                 "Waits for your confirmation, 15 minutes at most",
             ),
-            (
-                "tok_decline",
-                "Declines the card",
-                "Cancelled, nothing charged",
-            ),
+            ("tok_decline", "Declines the card", "Cancelled, nothing charged"),
             (
                 "tok_insufficient_funds",
                 "Finds too little money",

@@ -19,12 +19,7 @@ pub enum Sort {
 
 impl Sort {
     /// All of them, in the order of the menu.
-    pub const ALL: [Self; 4] = [
-        Self::Relevance,
-        Self::Newest,
-        Self::PriceUp,
-        Self::PriceDown,
-    ];
+    pub const ALL: [Self; 4] = [Self::Relevance, Self::Newest, Self::PriceUp, Self::PriceDown];
 
     /// The code of the API.
     pub fn code(self) -> &'static str {

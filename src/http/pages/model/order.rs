@@ -92,10 +92,7 @@ impl OrderStatus {
                 Self::Delivered,
             ],
         };
-        let here = way
-            .iter()
-            .position(|step| *step == self)
-            .unwrap_or_default();
+        let here = way.iter().position(|step| *step == self).unwrap_or_default();
         way.iter()
             .enumerate()
             .map(|(place, step)| Step {

@@ -3,8 +3,8 @@
 use askama::Template;
 
 use super::{
-    Address, FieldErrors, HistoryEntry, Money, OrderLine, OrderStatus, PaymentStatus,
-    PaymentSummary, Shell, Shipment, Totals, When,
+    Address, FieldErrors, HistoryEntry, Money, OrderLine, OrderStatus, PaymentStatus, PaymentSummary, Shell,
+    Shipment, Totals, When,
 };
 
 /// How many orders stand somewhere.

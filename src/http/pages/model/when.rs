@@ -18,9 +18,7 @@ pub struct When {
 
 impl From<OffsetDateTime> for When {
     fn from(at: OffsetDateTime) -> Self {
-        let short = format_description!(
-            "[day padding:none] [month repr:short] [year], [hour]:[minute] UTC"
-        );
+        let short = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
         let at = at.to_offset(time::UtcOffset::UTC);
         Self {
             iso: at.format(&Rfc3339).unwrap_or_default(),
