@@ -1,0 +1,677 @@
+//! The scenario `checkout`: people who buy.
+//!
+//! Guest, cart, quote, checkout, and then the wait for the order's end on the live feed (or by
+//! polling, with `--poll`). Two times are kept apart: how long the 202 takes, and how long the order
+//! takes to its end.
+//!
+//! With `--sku` everybody wants one unit of the same thing, and nobody checks out before everybody
+//! is ready.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::Barrier;
+use tokio::time::Instant;
+
+use super::ack::{Ack, AckKind, body_hash};
+use super::cart::{HeldCart, position};
+use super::catalogue::Catalogue;
+use super::client::{Call, Client, encoded};
+use super::live::{Live, LiveFault, OrderWatch};
+use super::model::Step;
+use super::orders::OrderBook;
+use super::payment::{Token, Wallet, judge};
+use super::report::Report;
+use super::run::Run;
+use super::shopper::{Lost, Reply, Shopper, chain};
+use super::tally::Kind;
+use super::wire::{Accepted, Order, Quote};
+use super::{LoadFault, Script};
+
+/// How often, in percent, the same checkout is sent once more.
+const REPLAYED: u64 = 12;
+/// How often, in percent, another body is sent with the same key.
+const MISUSED: u64 = 3;
+/// How often, in percent, the next order is somebody else's.
+const NEW_GUEST: u64 = 12;
+/// How long after its end an order may take to give an authorisation back.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+const FIRST_POLL: Duration = Duration::from_millis(50);
+const SLOWEST_POLL: Duration = Duration::from_millis(500);
+
+/// What all buyers share.
+#[derive(Debug)]
+pub struct Checkout {
+    skus: Vec<String>,
+    scarce: bool,
+    budget: Option<u64>,
+    start_line: Barrier,
+    wallet: Wallet,
+    book: OrderBook,
+    live_offered: AtomicBool,
+}
+
+impl Checkout {
+    /// Looks around once; with `--sku` counts its stock, if a token allows it.
+    pub async fn prepare(client: &mut Client, run: &Run) -> Result<Arc<dyn Script>, LoadFault> {
+        let args = &run.args;
+        let (skus, book) = match &args.sku {
+            Some(sku) => (
+                vec![sku.clone()],
+                OrderBook::of(client, sku, args.stock_token()).await?,
+            ),
+            None => (Catalogue::look(client).await?.to_buy(), OrderBook::default()),
+        };
+        let scarce = args.sku.is_some();
+        let budget = args.orders.or(scarce.then_some(args.shoppers));
+        let at_the_line = budget.map_or(args.shoppers, |budget| budget.min(args.shoppers));
+        Ok(Arc::new(Self {
+            skus,
+            scarce,
+            budget,
+            start_line: Barrier::new(usize::try_from(at_the_line).unwrap_or(1)),
+            wallet: Wallet::new(&args.payment_token),
+            book,
+            live_offered: AtomicBool::new(!args.poll),
+        }))
+    }
+
+    fn goes_on(&self, shopper: &Shopper) -> bool {
+        let run = &shopper.run;
+        // A scarce thing is sold to the last order, however long the queue.
+        let in_time = if self.scarce {
+            !run.interrupted()
+        } else {
+            run.open()
+        };
+        shopper.in_the_mood() && in_time && run.take_order(self.budget)
+    }
+}
+
+#[async_trait]
+impl Script for Checkout {
+    async fn visit(&self, shopper: &mut Shopper) {
+        let mut buyer = Buyer {
+            shared: self,
+            cart: HeldCart::default(),
+            live: None,
+        };
+        let mut first = self.scarce;
+        while self.goes_on(shopper) {
+            let ready = buyer.fill_cart(shopper).await;
+            if std::mem::take(&mut first) {
+                self.start_line.wait().await;
+            }
+            let step = match ready {
+                Ok(quote) => buyer.buy(shopper, &quote).await,
+                Err(lost) => Err(lost),
+            };
+            if step.is_err() {
+                buyer.cart.abandon(shopper).await;
+                buyer.live = None;
+            } else if shopper.chance(NEW_GUEST) {
+                shopper.forget_guest();
+                (buyer.cart, buyer.live) = (HeldCart::default(), None);
+            }
+            shopper.breathe(step).await;
+        }
+    }
+
+    async fn close(&self, run: &Run, report: &mut Report) {
+        report.orders = Some(
+            self.book
+                .close(run, &self.wallet, self.live_offered.load(Ordering::Relaxed))
+                .await,
+        );
+    }
+}
+
+struct Buyer<'a> {
+    shared: &'a Checkout,
+    cart: HeldCart,
+    live: Option<Live>,
+}
+
+/// What the shopper has chosen for one order.
+struct Choice {
+    token: Token,
+    /// In a 3-D-Secure step: whether it will be passed.
+    passes: bool,
+    quote: Quote,
+}
+
+impl Buyer<'_> {
+    async fn fill_cart(&mut self, shopper: &mut Shopper) -> Result<Quote, Lost> {
+        if self.shared.scarce {
+            self.cart.set(shopper, &self.shared.skus[0], 1).await?;
+        } else {
+            for _ in 0..=shopper.dice.random_below(3) {
+                let Some(sku) = shopper.pick(&self.shared.skus).cloned() else {
+                    return Err(Lost);
+                };
+                let quantity = 1 + u32::from(shopper.chance(25));
+                self.cart.set(shopper, &sku, quantity).await?;
+            }
+        }
+        self.quote(shopper).await
+    }
+
+    async fn quote(&self, shopper: &mut Shopper) -> Result<Quote, Lost> {
+        const KIND: &str = "POST quote";
+        let method = if shopper.chance(25) { "express" } else { "standard" };
+        let body = json!({"country": "DE", "postal_code": "10115", "shipping_method": method});
+        let call = Call::post("/v1/cart/quote")
+            .bearer(&shopper.token().await?)
+            .json(&body);
+        let reply = shopper.call(KIND, &call).await?;
+        shopper.expect(KIND, &reply, 200)?;
+        let mut quote: Quote = shopper.read(KIND, &reply)?;
+        let taxed = if quote.tax_included { 0 } else { quote.tax.amount };
+        let sum = quote.subtotal.amount + quote.shipping.amount + taxed;
+        shopper.check(
+            "quote",
+            quote.total.amount == sum && quote.tax.amount >= 0,
+            || format!("{quote:?}"),
+        );
+        quote.method = method.to_owned();
+        Ok(quote)
+    }
+
+    async fn buy(&mut self, shopper: &mut Shopper, quote: &Quote) -> Result<(), Lost> {
+        let token = self.shared.wallet.draw(shopper.dice.random_u64());
+        let choice = Choice {
+            token,
+            passes: shopper.chance(70),
+            quote: quote.clone(),
+        };
+        if self.shared.live_offered.load(Ordering::Relaxed) && self.live.is_none() {
+            // Before the clock of the order runs.
+            self.connect(shopper).await?;
+        }
+        let (accepted, reply) = self.check_out(shopper, &choice).await?;
+        let lines = self.cart.model().lines().clone();
+        self.cart.checked_out();
+        self.shared.book.placed();
+        let outcome = self
+            .see_through(shopper, &choice, &accepted, reply.due, &lines)
+            .await;
+        if outcome.is_err() {
+            self.shared.book.unended();
+        } else if shopper.chance(25) {
+            self.cart.read(shopper, Step::Changes).await?;
+        }
+        outcome
+    }
+
+    async fn check_out(&mut self, shopper: &mut Shopper, choice: &Choice) -> Result<(Accepted, Reply), Lost> {
+        let kind = Kind {
+            name: "POST checkout",
+            variant: choice.token.name(),
+        };
+        let body = json!({
+            "email": format!("shopper-{}@load.example", shopper.index),
+            "shipping_address": {"name": "Load Shopper", "line1": "Invalidenstr. 1", "city": "Berlin",
+                                 "postal_code": "10115", "country": "DE"},
+            "shipping_method": choice.quote.method,
+            "payment": {"provider": "sandbox", "token": choice.token.name()},
+            "expected_total": choice.quote.total,
+        });
+        let key = shopper.run.clock.new_id().to_string();
+        let bearer = shopper.token().await?;
+        let call = Call::post("/v1/cart/checkout")
+            .bearer(&bearer)
+            .key(&key)
+            .json(&body);
+        let reply = shopper.call(kind, &call).await?;
+        shopper.expect(kind, &reply, 202)?;
+        let accepted: Accepted = shopper.read(kind, &reply)?;
+        let first = reply.attempts > 1 || reply.answer.header("idempotent-replayed").is_none();
+        shopper.check("idempotency", first, || {
+            "a first answer says it is a replay".to_owned()
+        });
+        let wrong = accepted_fault(&accepted, &choice.quote);
+        shopper.check("accepted", wrong.is_none(), || wrong.unwrap_or_default());
+        self.witness(shopper, choice, &accepted, &reply, &key, &call)
+            .await;
+        if shopper.chance(REPLAYED) {
+            replay(shopper, &call, &reply).await?;
+        }
+        if shopper.chance(MISUSED) {
+            misuse(shopper, &bearer, &key, body).await?;
+        }
+        Ok((accepted, reply))
+    }
+
+    async fn witness(
+        &self,
+        shopper: &Shopper,
+        choice: &Choice,
+        accepted: &Accepted,
+        reply: &Reply,
+        key: &str,
+        call: &Call,
+    ) {
+        if shopper.witnessed() {
+            let ack = shopper.ack(AckKind::Checkout, shopper.customer_id());
+            let sent = std::str::from_utf8(call.body()).unwrap_or_default();
+            shopper
+                .acknowledge(Ack {
+                    cart_id: self.cart.id().map(str::to_owned),
+                    order_id: Some(accepted.order_id.clone()),
+                    total: Some(accepted.total.amount),
+                    payment_token: Some(choice.token.name().to_owned()),
+                    position: position(reply),
+                    idempotency_key: Some(key.to_owned()),
+                    body_hash: Some(body_hash(&reply.answer.body)),
+                    body: RawValue::from_string(sent.to_owned()).ok(),
+                    ..ack
+                })
+                .await;
+        }
+    }
+
+    /// Waits for the end and judges it.
+    async fn see_through(
+        &mut self,
+        shopper: &mut Shopper,
+        choice: &Choice,
+        accepted: &Accepted,
+        due: Instant,
+        lines: &BTreeMap<String, u32>,
+    ) -> Result<(), Lost> {
+        let until = shopper.run.clock.instant() + Duration::from_secs(shopper.run.args.end_within);
+        if choice.token == Token::ThreeDs {
+            confirm_payment(shopper, accepted, choice.passes, until).await?;
+        }
+        let ended = self.wait_for_end(shopper, accepted, until).await?;
+        let within = shopper.run.args.end_within;
+        shopper.check("ended", ended, || {
+            format!(
+                "{} ({}) still pending after {within} s",
+                accepted.order_id,
+                choice.token.name()
+            )
+        });
+        if !ended {
+            return Err(Lost);
+        }
+        let took = shopper.run.clock.instant().saturating_duration_since(due);
+        let order = settled_order(shopper, accepted).await?;
+        let wrong = order_fault(&order, &choice.quote, lines);
+        shopper.check("order", wrong.is_none(), || {
+            format!("{}: {}", accepted.order_id, wrong.unwrap_or_default())
+        });
+        let reason = cancelled_because(&order);
+        let judged = judge(
+            choice.token,
+            choice.passes,
+            &order.status,
+            &order.payment.status,
+            reason,
+        );
+        let ending = judged.as_ref().map_or("wrong", |end| end.word());
+        shopper.run.tally.span(
+            Kind {
+                name: "order ended",
+                variant: choice.token.name(),
+            },
+            ending,
+            took,
+        );
+        self.shared.book.ended(judged.as_ref().ok().copied());
+        shopper.check("end", judged.is_ok(), || {
+            format!("{}: {}", accepted.order_id, judged.err().unwrap_or_default())
+        });
+        Ok(())
+    }
+
+    /// Returns whether the order ended in time.
+    async fn wait_for_end(
+        &mut self,
+        shopper: &mut Shopper,
+        accepted: &Accepted,
+        until: Instant,
+    ) -> Result<bool, Lost> {
+        let run = Arc::clone(&shopper.run);
+        let mut watch = OrderWatch::new(&accepted.channel);
+        while self.shared.live_offered.load(Ordering::Relaxed) && run.clock.instant() < until {
+            if self.live.is_none() {
+                self.connect(shopper).await?;
+            }
+            let Some(live) = &mut self.live else { break };
+            match live.follow(&mut watch, &run.clock, until).await {
+                Ok(()) => return Ok(true),
+                Err(LiveFault::Silent) => {
+                    self.live = None;
+                    let ended = poll(shopper, accepted, until, |order| order.status != "pending")
+                        .await?
+                        .is_some();
+                    shopper.check("live", !ended, || {
+                        format!("the end of {} was never told", accepted.order_id)
+                    });
+                    return Ok(ended);
+                }
+                Err(fault) => self.lost_feed(shopper, &mut watch, fault, until).await?,
+            }
+        }
+        poll(shopper, accepted, until, |order| order.status != "pending")
+            .await
+            .map(|order| order.is_some())
+    }
+
+    /// A goodbye that invites us back and, in a run that survives, any loss is followed by a resume.
+    async fn lost_feed(
+        &mut self,
+        shopper: &mut Shopper,
+        watch: &mut OrderWatch,
+        fault: LiveFault,
+        until: Instant,
+    ) -> Result<(), Lost> {
+        self.live = None;
+        let run = Arc::clone(&shopper.run);
+        match fault {
+            LiveFault::Bye {
+                code: 4000 | 4001 | 4008,
+                after,
+            } => run.clock.sleep(after).await,
+            LiveFault::Broken(_) | LiveFault::Closed | LiveFault::Unreachable(_) if run.args.survive => {
+                if !run.ready_by(until).await {
+                    return Err(Lost);
+                }
+            }
+            fault => {
+                shopper.check("live", false, || chain(&fault));
+                watch.forget();
+                run.clock.sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self, shopper: &mut Shopper) -> Result<(), Lost> {
+        let run = Arc::clone(&shopper.run);
+        let limit = Duration::from_secs(run.args.timeout);
+        let until = run.clock.instant() + Duration::from_secs(run.args.survive_for);
+        let mut attempt = 0;
+        loop {
+            let token = shopper.token().await?;
+            let fault = match Live::open(&run.target, &token, limit).await {
+                Ok(live) => {
+                    self.live = Some(live);
+                    return Ok(());
+                }
+                Err(fault) => fault,
+            };
+            match fault {
+                LiveFault::NotOffered(404) => {
+                    run.note("the live feed is not offered (404): orders were polled");
+                    self.shared.live_offered.store(false, Ordering::Relaxed);
+                    return Ok(());
+                }
+                LiveFault::Bye {
+                    code: 4000 | 4029,
+                    after,
+                } if run.clock.instant() < until => {
+                    run.clock.sleep(after.max(FIRST_POLL)).await;
+                }
+                // A node going down answers 503, a dead one nothing.
+                _ if run.args.survive && run.clock.instant() < until => {
+                    if !run.ready_by(until).await {
+                        return Err(Lost);
+                    }
+                    attempt += 1;
+                    let pause = run
+                        .clock
+                        .backoff(attempt, Duration::from_millis(50), Duration::from_secs(1));
+                    run.clock.sleep(pause).await;
+                }
+                fault => {
+                    shopper.check("live", false, || chain(&fault));
+                    return Err(Lost);
+                }
+            }
+        }
+    }
+}
+
+/// The same key and the same body must answer the same bytes, and say so.
+async fn replay(shopper: &mut Shopper, call: &Call, first: &Reply) -> Result<(), Lost> {
+    let kind = Kind {
+        name: "POST checkout",
+        variant: "replayed",
+    };
+    let again = shopper.call(kind, call).await?;
+    shopper.expect(kind, &again, 202)?;
+    let said = again.answer.header("idempotent-replayed") == Some("true");
+    shopper.check("idempotency", said, || {
+        "a replay does not say Idempotent-Replayed: true".to_owned()
+    });
+    shopper.check("idempotency", again.answer.body == first.answer.body, || {
+        format!(
+            "a replay answers {:?}, the first {:?}",
+            again.answer.body, first.answer.body
+        )
+    });
+    Ok(())
+}
+
+/// The same key with another body must be refused.
+async fn misuse(
+    shopper: &mut Shopper,
+    bearer: &str,
+    key: &str,
+    mut body: serde_json::Value,
+) -> Result<(), Lost> {
+    let kind = Kind {
+        name: "POST checkout",
+        variant: "misused",
+    };
+    body["email"] = json!("somebody-else@load.example");
+    let call = Call::post("/v1/cart/checkout")
+        .bearer(bearer)
+        .key(key)
+        .json(&body);
+    let reply = shopper.call(kind, &call).await?;
+    shopper.expect(kind, &reply, 422)
+}
+
+/// The 3-D-Secure step. An order that was cancelled in the meantime (sold out) may refuse it.
+async fn confirm_payment(
+    shopper: &mut Shopper,
+    accepted: &Accepted,
+    passes: bool,
+    until: Instant,
+) -> Result<(), Lost> {
+    const KIND: &str = "POST confirm-payment";
+    let asked = |order: &Order| order.payment.status == "requires_action" || order.status != "pending";
+    let order = poll(shopper, accepted, until, asked).await?;
+    shopper.check("requires_action", order.is_some(), || {
+        format!("{} never asks for it", accepted.order_id)
+    });
+    let Some(order) = order else { return Err(Lost) };
+    if order.status != "pending" {
+        return Ok(());
+    }
+    let outcome = if passes { "succeed" } else { "fail" };
+    let key = shopper.run.clock.new_id().to_string();
+    let path = format!("/v1/orders/{}/confirm-payment", encoded(&accepted.order_id));
+    let call = Call::post(path)
+        .bearer(&shopper.token().await?)
+        .key(&key)
+        .json(&json!({"outcome": outcome}));
+    let reply = shopper.call(KIND, &call).await?;
+    if reply.answer.status.as_u16() == 409 {
+        return Ok(());
+    }
+    shopper.expect(KIND, &reply, 202)?;
+    let ack = shopper.ack(AckKind::ConfirmPayment, shopper.customer_id());
+    shopper
+        .acknowledge(Ack {
+            order_id: Some(accepted.order_id.clone()),
+            outcome: Some(outcome.to_owned()),
+            position: position(&reply),
+            idempotency_key: Some(key),
+            ..ack
+        })
+        .await;
+    Ok(())
+}
+
+/// Reads the order until it is as wanted; `None` when that takes too long.
+async fn poll(
+    shopper: &mut Shopper,
+    accepted: &Accepted,
+    until: Instant,
+    wanted: impl Fn(&Order) -> bool + Send,
+) -> Result<Option<Order>, Lost> {
+    const KIND: &str = "GET order";
+    let mut pause = FIRST_POLL;
+    loop {
+        let call = Call::get(&accepted.status_url).bearer(&shopper.token().await?);
+        let reply = shopper.aside(KIND, &call).await?;
+        shopper.expect(KIND, &reply, 200)?;
+        let order: Order = shopper.read(KIND, &reply)?;
+        if wanted(&order) {
+            return Ok(Some(order));
+        }
+        if shopper.run.clock.instant() + pause > until {
+            return Ok(None);
+        }
+        shopper.run.clock.sleep(pause).await;
+        pause = (pause * 3 / 2).min(SLOWEST_POLL);
+    }
+}
+
+/// The ended order, once an authorisation it no longer needs is given back (or it has had time to).
+async fn settled_order(shopper: &mut Shopper, accepted: &Accepted) -> Result<Order, Lost> {
+    let until = shopper.run.clock.instant() + SETTLED_WITHIN;
+    let settled = |order: &Order| order.status != "cancelled" || order.payment.status != "authorised";
+    if let Some(order) = poll(shopper, accepted, until, settled).await? {
+        return Ok(order);
+    }
+    shopper.check("settled", false, || {
+        format!("{} is cancelled and still authorised", accepted.order_id)
+    });
+    Err(Lost)
+}
+
+fn cancelled_because(order: &Order) -> Option<&str> {
+    let entry = order
+        .history
+        .iter()
+        .rev()
+        .find(|entry| entry.status == "cancelled")?;
+    entry.detail.as_deref()
+}
+
+fn accepted_fault(accepted: &Accepted, quote: &Quote) -> Option<String> {
+    let id = &accepted.order_id;
+    if accepted.status != "pending" || accepted.number.is_empty() {
+        return Some(format!("{accepted:?}"));
+    }
+    if accepted.total != quote.total {
+        return Some(format!(
+            "{id}: total {:?}, quoted {:?}",
+            accepted.total, quote.total
+        ));
+    }
+    if accepted.status_url != format!("/v1/orders/{id}") || accepted.channel != format!("order:{id}") {
+        return Some(format!("{id}: {} and {}", accepted.status_url, accepted.channel));
+    }
+    None
+}
+
+fn order_fault(order: &Order, quote: &Quote, lines: &BTreeMap<String, u32>) -> Option<String> {
+    let found = [&order.subtotal, &order.shipping, &order.tax, &order.total];
+    let quoted = [&quote.subtotal, &quote.shipping, &quote.tax, &quote.total];
+    if found != quoted {
+        return Some(format!("amounts {found:?}, quoted {quoted:?}"));
+    }
+    let bought: BTreeMap<String, u32> = order
+        .lines
+        .iter()
+        .map(|line| (line.sku.clone(), line.quantity))
+        .collect();
+    if bought != *lines || order.lines.len() != lines.len() {
+        return Some(format!("lines {bought:?}, in the cart were {lines:?}"));
+    }
+    match order.history.last() {
+        Some(last) if last.status == order.status => None,
+        last => Some(format!("status {}, history ends with {last:?}", order.status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn quote() -> Quote {
+        let money = |amount| json!({"amount": amount, "currency": "EUR"});
+        serde_json::from_value(
+            json!({"subtotal": money(500), "shipping": money(490), "tax": money(158),
+                                      "tax_included": true, "total": money(990)}),
+        )
+        .unwrap()
+    }
+
+    fn order(change: impl FnOnce(&mut Value)) -> Order {
+        let money = |amount| json!({"amount": amount, "currency": "EUR"});
+        let mut order = json!({
+            "order_id": "o-1", "status": "cancelled", "subtotal": money(500), "shipping": money(490),
+            "tax": money(158), "total": money(990), "payment": {"status": "voided"},
+            "lines": [{"sku": "A", "quantity": 2, "unit_price": money(250), "line_total": money(500)}],
+            "history": [{"status": "pending"}, {"status": "cancelled", "detail": "out_of_stock"}],
+        });
+        change(&mut order);
+        serde_json::from_value(order).unwrap()
+    }
+
+    #[test]
+    fn an_order_must_be_what_was_quoted_and_what_was_in_the_cart() {
+        let lines = BTreeMap::from([("A".to_owned(), 2)]);
+        let good = order(|_| {});
+        assert_eq!(order_fault(&good, &quote(), &lines), None);
+        assert_eq!(cancelled_because(&good), Some("out_of_stock"));
+        let dearer = order(|order| order["total"]["amount"] = json!(991));
+        assert!(
+            order_fault(&dearer, &quote(), &lines)
+                .unwrap()
+                .starts_with("amounts")
+        );
+        let other = order(|order| order["lines"][0]["quantity"] = json!(1));
+        assert!(
+            order_fault(&other, &quote(), &lines)
+                .unwrap()
+                .starts_with("lines")
+        );
+        let silent = order(|order| order["history"] = json!([{"status": "pending"}]));
+        assert!(
+            order_fault(&silent, &quote(), &lines)
+                .unwrap()
+                .starts_with("status")
+        );
+    }
+
+    #[test]
+    fn an_acceptance_must_lead_to_its_order() {
+        let accepted = |status_url: &str, total: i64| -> Accepted {
+            serde_json::from_value(json!({"order_id": "o-1", "number": "N", "status": "pending",
+                "total": {"amount": total, "currency": "EUR"}, "status_url": status_url, "channel": "order:o-1"}))
+            .unwrap()
+        };
+        assert_eq!(accepted_fault(&accepted("/v1/orders/o-1", 990), &quote()), None);
+        assert!(accepted_fault(&accepted("/v1/orders/o-2", 990), &quote()).is_some());
+        assert!(
+            accepted_fault(&accepted("/v1/orders/o-1", 991), &quote())
+                .unwrap()
+                .contains("quoted")
+        );
+    }
+}
