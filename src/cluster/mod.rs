@@ -1,1 +1,8 @@
-//! Which node owns a shard, and how a command reaches it.
+//! Which node owns a shard, and how a command reaches its entity.
+//!
+//! **Invariant:** whoever wants something from an entity asks the [`Region`]; nobody holds an
+//! entity's address. Placement is a hint: the journal's epoch decides who may write.
+
+pub mod region;
+
+pub use region::{Answer, Ask, AskError, Region};

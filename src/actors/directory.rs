@@ -1,0 +1,273 @@
+//! Where the activations of this node are, and the gates of its shards.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use dashmap::DashMap;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::Hosted;
+use super::entity::{EntityMessage, Question, Reply};
+use super::shard::ShardMessage;
+use super::supervise::{Address, Undelivered};
+use crate::clock::Clock;
+use crate::cluster::{Answer, Ask, AskError};
+use crate::domain::cart::Cart;
+use crate::domain::order::Order;
+use crate::domain::product::Product;
+use crate::domain::stock::Stock;
+use crate::domain::{Entity, EntityId, Shard, ShardCount};
+use crate::journal::{Epoch, Journal, Sequence, stored};
+
+/// The activations of one kind.
+pub struct Directory<E: Hosted>(DashMap<EntityId, Address<EntityMessage<E>>>);
+
+impl<E: Hosted> Default for Directory<E> {
+    fn default() -> Self {
+        Self(DashMap::new())
+    }
+}
+
+impl<E: Hosted> fmt::Debug for Directory<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} activations of {}", self.0.len(), E::KIND)
+    }
+}
+
+impl<E: Hosted> Directory<E> {
+    fn get(&self, entity: &EntityId) -> Option<Address<EntityMessage<E>>> {
+        self.0.get(entity).map(|address| address.clone())
+    }
+
+    pub(super) fn enter(&self, entity: EntityId, address: Address<EntityMessage<E>>) {
+        self.0.insert(entity, address);
+    }
+
+    pub(super) fn leave(&self, entity: &EntityId, address: &Address<EntityMessage<E>>) {
+        self.0.remove_if(entity, |_, current| current.is_same(address));
+    }
+
+    pub(super) fn forget(&self, entity: &EntityId) {
+        self.0.remove(entity);
+    }
+
+    pub(super) fn has(&self, entity: &EntityId) -> bool {
+        self.0.contains_key(entity)
+    }
+}
+
+/// The gate of each shard: where its actor is, and whether it lets anyone in.
+#[derive(Debug)]
+pub struct Gates(Box<[Gate]>);
+
+#[derive(Debug, Default)]
+struct Gate {
+    actor: ArcSwapOption<Address<ShardMessage>>,
+    open: AtomicBool,
+}
+
+impl Gates {
+    /// Closed gates for every shard.
+    #[must_use]
+    pub fn new(shards: ShardCount) -> Self {
+        Self(shards.all().map(|_| Gate::default()).collect())
+    }
+
+    fn of(&self, shard: Shard) -> &Gate {
+        &self.0[usize::from(shard.0) % self.0.len()]
+    }
+
+    pub(super) fn enter(&self, shard: Shard, actor: Address<ShardMessage>) {
+        self.of(shard).actor.store(Some(Arc::new(actor)));
+    }
+
+    pub(super) fn set_open(&self, shard: Shard, open: bool) {
+        self.of(shard).open.store(open, Relaxed);
+    }
+
+    /// Whether a shard answers.
+    #[must_use]
+    pub fn is_open(&self, shard: Shard) -> bool {
+        self.of(shard).open.load(Relaxed)
+    }
+
+    /// Whether every shard answers.
+    #[must_use]
+    pub fn all_open(&self) -> bool {
+        self.0.iter().all(|gate| gate.open.load(Relaxed))
+    }
+
+    /// Closes a shard's gate and has it recover. `epoch`: which epoch was disturbed, if one is known.
+    pub(super) fn disturb(&self, shard: Shard, epoch: Option<Epoch>, reason: &str) {
+        let gate = self.of(shard);
+        if let Some(actor) = gate.actor.load_full() {
+            gate.open.store(false, Relaxed);
+            actor.tell(ShardMessage::Disturbed { epoch, reason: reason.to_owned() });
+        }
+    }
+
+    fn actor(&self, shard: Shard) -> Option<Arc<Address<ShardMessage>>> {
+        self.of(shard).actor.load_full()
+    }
+}
+
+/// Every activation of this node, by kind, and how to get at one.
+#[derive(Debug)]
+pub struct Directories {
+    /// Carts.
+    pub carts: Directory<Cart>,
+    /// Orders.
+    pub orders: Directory<Order>,
+    /// Products.
+    pub products: Directory<Product>,
+    /// Stocks.
+    pub stocks: Directory<Stock>,
+    gates: Arc<Gates>,
+    journal: Arc<dyn Journal>,
+    clock: Clock,
+}
+
+impl Directories {
+    /// Empty directories.
+    #[must_use]
+    pub fn new(gates: Arc<Gates>, journal: Arc<dyn Journal>, clock: Clock) -> Self {
+        Self {
+            carts: Directory::default(),
+            orders: Directory::default(),
+            products: Directory::default(),
+            stocks: Directory::default(),
+            gates,
+            journal,
+            clock,
+        }
+    }
+
+    /// The gates.
+    #[must_use]
+    pub const fn gates(&self) -> &Arc<Gates> {
+        &self.gates
+    }
+
+    /// The shard of an entity.
+    #[must_use]
+    pub fn shard(&self, entity: &EntityId) -> Shard {
+        entity.shard(self.journal.shards())
+    }
+
+    /// See [`crate::cluster::Region::ask`].
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        ask: Ask<E::Command>,
+    ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
+        let question = Question {
+            command: Some(ask.command),
+            operation: ask.operation,
+            not_after: ask.not_after,
+            remember: ask.remember,
+        };
+        self.put(entity, question, ask.patience).await
+    }
+
+    /// See [`crate::cluster::Region::read`].
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn read<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        patience: Duration,
+    ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
+        let question = Question { command: None, operation: None, not_after: None, remember: None };
+        self.put(entity, question, patience).await
+    }
+
+    async fn put<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        mut question: Question<E>,
+        patience: Duration,
+    ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
+        let shard = self.shard(entity);
+        let deadline = self.clock.instant() + patience;
+        // Each turn of this loop needs an activation that rested between being found and being
+        // asked; the deadline bounds it.
+        loop {
+            let Some(address) = E::directory(self).get(entity) else {
+                self.activate::<E>(shard, entity, deadline).await?;
+                continue;
+            };
+            let (reply, answer) = oneshot::channel();
+            question = match address.send(EntityMessage::Ask(Box::new(question), reply)) {
+                Ok(()) => match timeout_at(deadline, answer).await {
+                    Ok(Ok(Reply::Answer(answer))) => return Ok(answer),
+                    Ok(Ok(Reply::Refused(error))) => return Err(error),
+                    Ok(Ok(Reply::Resting(question))) => *question,
+                    Ok(Err(_)) => {
+                        return Err(AskError::Unknown { reason: "the entity stopped before it answered".to_owned() });
+                    }
+                    Err(_) => return Err(AskError::Unknown { reason: format!("no answer within {patience:?}") }),
+                },
+                Err(Undelivered::Full(_)) => return Err(AskError::Overloaded { place: "the entity" }),
+                Err(Undelivered::Gone(EntityMessage::Ask(question, _))) => {
+                    E::directory(self).leave(entity, &address);
+                    *question
+                }
+                Err(Undelivered::Gone(_)) => {
+                    return Err(AskError::Unavailable { shard, reason: "the entity is gone".to_owned() });
+                }
+            };
+            if self.clock.instant() >= deadline {
+                return Err(AskError::Unavailable { shard, reason: "the entity keeps resting".to_owned() });
+            }
+        }
+    }
+
+    async fn activate<E: Hosted>(
+        &self,
+        shard: Shard,
+        entity: &EntityId,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), AskError<E::Refusal>> {
+        let unavailable = |reason: &str| AskError::Unavailable { shard, reason: reason.to_owned() };
+        let Some(actor) = self.gates.actor(shard).filter(|_| self.gates.is_open(shard)) else {
+            return Err(unavailable("the shard is being taken over"));
+        };
+        let (reply, activated) = oneshot::channel();
+        match actor.send(ShardMessage::Activate { entity: entity.clone(), reply }) {
+            Ok(()) => {}
+            Err(Undelivered::Full(_)) => return Err(AskError::Overloaded { place: "the shard" }),
+            Err(Undelivered::Gone(_)) => return Err(unavailable("the shard is restarting")),
+        }
+        match timeout_at(deadline, activated).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(reason))) => Err(unavailable(&reason)),
+            Ok(Err(_)) => Err(unavailable("the shard is restarting")),
+            Err(_) => Err(unavailable("the entity did not start in time")),
+        }
+    }
+
+    /// See [`crate::cluster::Region::at`].
+    ///
+    /// # Errors
+    /// [`AskError::Unavailable`] when the journal does not answer.
+    pub async fn at<E: Hosted>(&self, entity: &EntityId, sequence: Sequence) -> Result<E, AskError<E::Refusal>> {
+        let unavailable = |fault: crate::journal::JournalFault| AskError::Unavailable {
+            shard: self.shard(entity),
+            reason: fault.to_string(),
+        };
+        let mut state = E::default();
+        for recorded in self.journal.events(entity, sequence).await.map_err(unavailable)? {
+            let event = stored::decode::<E>(&recorded).map_err(unavailable)?;
+            <E as Entity>::apply(&mut state, &event);
+        }
+        Ok(state)
+    }
+}

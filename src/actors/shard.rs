@@ -1,0 +1,527 @@
+//! The owner of a shard on this node: its lease, its activations, its recovery.
+//!
+//! There is one recovery path, for a fenced, failed or unknown append, a conflict, a dead writer and
+//! a takeover alike: stop every activation, wait until they are gone, take the lease at the next
+//! epoch (which waits for any append still under way), and start from what the journal says.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ractor::{ActorCell, ActorId};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Hosted;
+use super::directory::Directories;
+use super::entity::{EntityActor, EntityArguments, EntityMessage};
+use super::persistence::{Load, PersistenceMessage};
+use super::stats::{Life, Place};
+use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner};
+use super::timer::{TimerActor, TimerArguments, TimerBoard};
+use crate::cluster::Region;
+use crate::domain::cart::Cart;
+use crate::domain::order::Order;
+use crate::domain::product::Product;
+use crate::domain::stock::Stock;
+use crate::domain::{EntityId, Kind, Shard};
+use crate::journal::{Epoch, Journal, JournalFault, Lease, Position, Timer};
+
+/// How often idle activations are looked for.
+const SWEEP: Duration = Duration::from_secs(15);
+/// How many callers may wait for one activation that is stopping.
+const WAITING_LIMIT: usize = 4_096;
+/// How long the writer has to adopt a shard.
+const ADOPT_LIMIT: Duration = Duration::from_secs(5);
+/// Between attempts to take a lease.
+const CLAIM_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between attempts to take a lease.
+const CLAIM_PAUSE_LIMIT: Duration = Duration::from_secs(2);
+/// Messages a timer or another resident may have waiting.
+const RESIDENT_MAILBOX: u32 = 100_000;
+
+/// Something that runs beside the entities of every owned shard: a consumer, a view.
+#[async_trait]
+pub trait Resident: Send + Sync + 'static {
+    /// Starts it for a shard, under the shard's supervision. Called again after it failed.
+    async fn start(&self, tenancy: &Tenancy) -> Result<ActorCell, Failure>;
+}
+
+/// What a resident is told of the shard it lives in.
+#[derive(Clone, Debug)]
+pub struct Tenancy {
+    /// The shard.
+    pub shard: Shard,
+    /// The epoch it is held under: positions saved under an older one are refused.
+    pub epoch: Epoch,
+    /// The head when it was taken.
+    pub head: Position,
+    /// The shard's place in the tree.
+    pub place: Place,
+    /// Whom to be linked to.
+    pub supervisor: ActorCell,
+    /// How to start actors.
+    pub spawner: Spawner,
+}
+
+/// What every shard of a node works with.
+#[derive(Clone)]
+pub struct ShardArguments {
+    /// Which shard.
+    pub shard: Shard,
+    /// The name under which this node holds leases.
+    pub owner: Arc<str>,
+    /// The shard's place in the tree.
+    pub place: Place,
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// The current writer of this shard.
+    pub writer: Arc<arc_swap::ArcSwapOption<Address<PersistenceMessage>>>,
+    /// How much is queued there.
+    pub load: Arc<Load>,
+    /// Where activations are found.
+    pub directories: Arc<Directories>,
+    /// Where changed timers are told.
+    pub timers: TimerBoard,
+    /// How to start actors.
+    pub spawner: Spawner,
+    /// What else runs in every shard.
+    pub residents: Arc<[Arc<dyn Resident>]>,
+}
+
+/// What a shard is told.
+pub enum ShardMessage {
+    /// Take the lease.
+    Claim,
+    /// The journal has answered the claim.
+    Claimed(Result<(Lease, Vec<Timer>), JournalFault>),
+    /// Something about this epoch went wrong: recover. `None`: whatever the epoch is.
+    Disturbed {
+        /// Under which epoch it happened.
+        epoch: Option<Epoch>,
+        /// What happened.
+        reason: String,
+    },
+    /// Have an activation of this entity in the directory.
+    Activate {
+        /// Which.
+        entity: EntityId,
+        /// Answered when it is there, or why not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Start a resident again.
+    Readmit(usize),
+    /// Look for idle activations.
+    Sweep,
+}
+
+/// Starts shards.
+pub struct ShardActor;
+
+enum Phase {
+    /// Waiting for the lease; the number of attempts.
+    Claiming(u32),
+    Owning(Epoch),
+    /// Waiting for the children to end before the lease is taken again.
+    Clearing,
+}
+
+struct Child {
+    entity: EntityId,
+    cell: ActorCell,
+    rest: Box<dyn Fn(Instant) + Send>,
+}
+
+/// What a shard keeps.
+pub struct ShardState {
+    with: ShardArguments,
+    phase: Phase,
+    children: HashMap<ActorId, Child>,
+    by_entity: HashMap<EntityId, ActorId>,
+    residents: HashMap<ActorId, (usize, ActorCell)>,
+    timer: Option<(ActorId, ActorCell)>,
+    waiting: HashMap<EntityId, Vec<oneshot::Sender<Result<(), String>>>>,
+    trouble: HashMap<EntityId, Restarts>,
+    resident_trouble: Restarts,
+    tenancy: Option<Tenancy>,
+}
+
+impl fmt::Debug for ShardMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ShardActor::LABELS[ShardActor::label(self)])
+    }
+}
+
+impl Member for ShardActor {
+    type Message = ShardMessage;
+    type Arguments = ShardArguments;
+    type State = ShardState;
+
+    const LABELS: &'static [&'static str] = &["claim", "claimed", "disturbed", "activate", "readmit", "sweep"];
+
+    fn label(message: &ShardMessage) -> usize {
+        match message {
+            ShardMessage::Claim => 0,
+            ShardMessage::Claimed(_) => 1,
+            ShardMessage::Disturbed { .. } => 2,
+            ShardMessage::Activate { .. } => 3,
+            ShardMessage::Readmit(_) => 4,
+            ShardMessage::Sweep => 5,
+        }
+    }
+
+    async fn start(&self, me: &Address<ShardMessage>, with: ShardArguments) -> Result<ShardState, Failure> {
+        let gates = with.directories.gates();
+        gates.set_open(with.shard, false);
+        gates.enter(with.shard, me.clone());
+        me.tell(ShardMessage::Claim);
+        later(me, with.spawner.clock(), SWEEP, ShardMessage::Sweep);
+        Ok(ShardState {
+            with,
+            phase: Phase::Claiming(0),
+            children: HashMap::new(),
+            by_entity: HashMap::new(),
+            residents: HashMap::new(),
+            timer: None,
+            waiting: HashMap::new(),
+            trouble: HashMap::new(),
+            resident_trouble: Restarts::default(),
+            tenancy: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        me: &Address<ShardMessage>,
+        message: ShardMessage,
+        state: &mut ShardState,
+    ) -> Result<(), Failure> {
+        match message {
+            ShardMessage::Claim => state.claim(me),
+            ShardMessage::Claimed(Ok((lease, timers))) => state.open(me, lease, timers).await?,
+            ShardMessage::Claimed(Err(fault)) => state.claim_later(me, &fault),
+            ShardMessage::Disturbed { epoch, reason } => state.disturbed(me, epoch, &reason),
+            ShardMessage::Activate { entity, reply } => state.activate(me, entity, reply).await,
+            ShardMessage::Readmit(index) => state.readmit(index).await?,
+            ShardMessage::Sweep => {
+                state.sweep();
+                later(me, state.with.spawner.clock(), SWEEP, ShardMessage::Sweep);
+            }
+        }
+        Ok(())
+    }
+
+    async fn child_ended(
+        &self,
+        me: &Address<ShardMessage>,
+        child: Ended,
+        state: &mut ShardState,
+    ) -> Result<(), Failure> {
+        state.child_ended(me, child).await
+    }
+}
+
+/// Sends a message after a while.
+fn later(me: &Address<ShardMessage>, clock: &crate::clock::Clock, wait: Duration, message: ShardMessage) {
+    let (me, clock) = (me.clone(), clock.clone());
+    tokio::spawn(async move {
+        clock.sleep(wait).await;
+        me.tell(message);
+    });
+}
+
+impl ShardState {
+    fn claim(&mut self, me: &Address<ShardMessage>) {
+        me.stats().set_life(Life::Starting);
+        let (journal, shard, owner) = (Arc::clone(&self.with.journal), self.with.shard, Arc::clone(&self.with.owner));
+        let me = me.clone();
+        tokio::spawn(async move {
+            let result = async {
+                let lease = journal.claim(shard, &owner).await?;
+                Ok((lease, journal.timers(shard).await?))
+            };
+            let result = result.await;
+            me.tell(ShardMessage::Claimed(result));
+        });
+    }
+
+    fn claim_later(&mut self, me: &Address<ShardMessage>, fault: &JournalFault) {
+        let Phase::Claiming(attempt) = &mut self.phase else {
+            return;
+        };
+        *attempt += 1;
+        tracing::warn!(shard = %self.with.shard, attempt, %fault, "the shard's lease could not be taken; trying again");
+        let clock = self.with.spawner.clock();
+        let pause = clock.backoff(*attempt, CLAIM_PAUSE, CLAIM_PAUSE_LIMIT) + CLAIM_PAUSE;
+        later(me, clock, pause, ShardMessage::Claim);
+    }
+
+    async fn open(&mut self, me: &Address<ShardMessage>, lease: Lease, timers: Vec<Timer>) -> Result<(), Failure> {
+        if !matches!(self.phase, Phase::Claiming(_)) {
+            return Ok(());
+        }
+        let Lease { shard, epoch, head } = lease;
+        let Some(writer) = self.with.writer.load_full() else {
+            later(me, self.with.spawner.clock(), CLAIM_PAUSE, ShardMessage::Claim);
+            return Ok(());
+        };
+        let (reply, adopted) = oneshot::channel();
+        writer.tell(PersistenceMessage::Adopt { shard, epoch, head, reply });
+        if !matches!(tokio::time::timeout(ADOPT_LIMIT, adopted).await, Ok(Ok(()))) {
+            later(me, self.with.spawner.clock(), CLAIM_PAUSE, ShardMessage::Claim);
+            return Ok(());
+        }
+        self.phase = Phase::Owning(epoch);
+        self.tenancy = Some(Tenancy {
+            shard,
+            epoch,
+            head,
+            place: self.with.place.clone(),
+            supervisor: me.cell(),
+            spawner: self.with.spawner.clone(),
+        });
+        self.start_timer(me, timers).await?;
+        for index in 0..self.with.residents.len() {
+            self.readmit(index).await?;
+        }
+        self.with.directories.gates().set_open(shard, true);
+        me.stats().set_life(Life::Running);
+        tracing::debug!(%shard, %epoch, %head, "the shard is owned");
+        Ok(())
+    }
+
+    async fn start_timer(&mut self, me: &Address<ShardMessage>, timers: Vec<Timer>) -> Result<(), Failure> {
+        let arguments = TimerArguments {
+            region: Region::new(Arc::clone(&self.with.directories)),
+            clock: self.with.spawner.clock().clone(),
+            timers,
+        };
+        let place = self.with.place.child("timer", &self.with.shard.to_string());
+        let timer =
+            self.with.spawner.spawn(place, RESIDENT_MAILBOX, TimerActor, arguments, Some(&me.cell())).await?;
+        self.timer = Some((timer.id(), timer.cell()));
+        self.with.timers.enter(self.with.shard, timer);
+        Ok(())
+    }
+
+    async fn readmit(&mut self, index: usize) -> Result<(), Failure> {
+        if let (Phase::Owning(_), Some(tenancy), Some(resident)) =
+            (&self.phase, &self.tenancy, self.with.residents.get(index))
+        {
+            let cell = resident.start(tenancy).await?;
+            self.residents.insert(cell.get_id(), (index, cell));
+        }
+        Ok(())
+    }
+
+    fn disturbed(&mut self, me: &Address<ShardMessage>, epoch: Option<Epoch>, reason: &str) {
+        let Phase::Owning(current) = self.phase else {
+            return;
+        };
+        if epoch.is_some_and(|epoch| epoch != current) {
+            // About an epoch that is over; the gate was closed for nothing.
+            self.with.directories.gates().set_open(self.with.shard, true);
+            return;
+        }
+        tracing::warn!(shard = %self.with.shard, epoch = %current, reason, "the shard recovers");
+        metrics::counter!("globalshop_shard_recoveries_total").increment(1);
+        self.with.directories.gates().set_open(self.with.shard, false);
+        if let Some(writer) = self.with.writer.load_full() {
+            writer.tell(PersistenceMessage::Disown(self.with.shard));
+        }
+        self.phase = Phase::Clearing;
+        self.tenancy = None;
+        me.stats().set_life(Life::Starting);
+        for child in self.children.values() {
+            forget(&self.with.directories, &child.entity);
+            child.cell.stop(Some("its shard recovers".to_owned()));
+        }
+        for (_, cell) in self.residents.values() {
+            cell.stop(Some("its shard recovers".to_owned()));
+        }
+        self.with.timers.leave(self.with.shard);
+        if let Some((_, cell)) = &self.timer {
+            cell.stop(Some("its shard recovers".to_owned()));
+        }
+        for reply in self.waiting.drain().flat_map(|(_, replies)| replies) {
+            tell(reply, Err("the shard recovers".to_owned()));
+        }
+        self.claim_when_clear(me);
+    }
+
+    fn claim_when_clear(&mut self, me: &Address<ShardMessage>) {
+        let clear = self.children.is_empty() && self.residents.is_empty() && self.timer.is_none();
+        if matches!(self.phase, Phase::Clearing) && clear {
+            self.phase = Phase::Claiming(0);
+            self.claim(me);
+        }
+    }
+
+    async fn activate(
+        &mut self,
+        me: &Address<ShardMessage>,
+        entity: EntityId,
+        reply: oneshot::Sender<Result<(), String>>,
+    ) {
+        let Phase::Owning(epoch) = self.phase else {
+            return tell(reply, Err("the shard is being taken over".to_owned()));
+        };
+        if is_listed(&self.with.directories, &entity) {
+            return tell(reply, Ok(()));
+        }
+        if self.by_entity.contains_key(&entity) {
+            // It is resting; the next activation starts when it is gone.
+            let waiting = self.waiting.entry(entity).or_default();
+            if waiting.len() < WAITING_LIMIT {
+                waiting.push(reply);
+            } else {
+                tell(reply, Err("too many wait for this entity".to_owned()));
+            }
+            return;
+        }
+        let now = self.with.spawner.clock().instant();
+        let quarantined = self.trouble.get(&entity).and_then(|trouble| trouble.quarantined_until(&RestartPolicy::ENTITY));
+        match quarantined {
+            Some(until) if until > now => tell(reply, Err("the entity keeps failing and rests for a moment".to_owned())),
+            _ => tell(reply, self.spawn(me, entity, epoch).await),
+        }
+    }
+
+    async fn spawn(&mut self, me: &Address<ShardMessage>, entity: EntityId, epoch: Epoch) -> Result<(), String> {
+        match entity.kind() {
+            Kind::Cart => self.spawn_one::<Cart>(me, entity, epoch).await,
+            Kind::Order => self.spawn_one::<Order>(me, entity, epoch).await,
+            Kind::Product => self.spawn_one::<Product>(me, entity, epoch).await,
+            Kind::Stock => self.spawn_one::<Stock>(me, entity, epoch).await,
+        }
+    }
+
+    async fn spawn_one<E: Hosted>(
+        &mut self,
+        me: &Address<ShardMessage>,
+        entity: EntityId,
+        epoch: Epoch,
+    ) -> Result<(), String> {
+        let Some(writer) = self.with.writer.load_full() else {
+            return Err("the writer of its shard is restarting".to_owned());
+        };
+        let arguments = EntityArguments {
+            entity: entity.clone(),
+            shard: self.with.shard,
+            epoch,
+            writer: writer.as_ref().clone(),
+            load: Arc::clone(&self.with.load),
+            journal: Arc::clone(&self.with.journal),
+            directories: Arc::clone(&self.with.directories),
+            clock: self.with.spawner.clock().clone(),
+        };
+        let place = self.with.place.child(E::KIND.as_str(), entity.key());
+        let actor = EntityActor::<E>::default();
+        let address = self
+            .with
+            .spawner
+            .spawn(place, E::MAILBOX_LIMIT, actor, arguments, Some(&me.cell()))
+            .await
+            .map_err(|error| error.to_string())?;
+        self.by_entity.insert(entity.clone(), address.id());
+        let resting = address.clone();
+        self.children.insert(
+            address.id(),
+            Child {
+                entity: entity.clone(),
+                cell: address.cell(),
+                rest: Box::new(move |now| {
+                    if resting.stats().idle(now) >= E::IDLE {
+                        // A full mailbox is no idle one; the next sweep looks again.
+                        drop(resting.send(EntityMessage::Rest));
+                    }
+                }),
+            },
+        );
+        E::directory(&self.with.directories).enter(entity, address);
+        Ok(())
+    }
+
+    fn sweep(&mut self) {
+        let now = self.with.spawner.clock().instant();
+        for child in self.children.values() {
+            (child.rest)(now);
+        }
+        self.trouble.retain(|_, trouble| trouble.quarantined_until(&RestartPolicy::ENTITY).is_some_and(|until| until > now));
+    }
+
+    async fn child_ended(&mut self, me: &Address<ShardMessage>, child: Ended) -> Result<(), Failure> {
+        let now = self.with.spawner.clock().instant();
+        if let Some(ended) = self.children.remove(&child.id) {
+            let entity = ended.entity;
+            self.by_entity.remove(&entity);
+            forget(&self.with.directories, &entity);
+            if let Some(failure) = &child.failure {
+                tracing::warn!(%entity, %failure, "an entity failed; it will be replayed when it is next asked");
+                self.trouble.entry(entity.clone()).or_default().note(&RestartPolicy::ENTITY, now);
+            }
+            let waiting = self.waiting.remove(&entity).unwrap_or_default();
+            if !waiting.is_empty() {
+                let result = match self.phase {
+                    Phase::Owning(epoch) => self.spawn(me, entity, epoch).await,
+                    _ => Err("the shard is being taken over".to_owned()),
+                };
+                for reply in waiting {
+                    tell(reply, result.clone());
+                }
+            }
+        } else if let Some((index, _)) = self.residents.remove(&child.id) {
+            if matches!(self.phase, Phase::Owning(_)) {
+                let failure = child.failure.as_deref().unwrap_or("stopped");
+                tracing::warn!(shard = %self.with.shard, failure, "a resident of the shard ended; restarting it");
+                match self.resident_trouble.note(&RestartPolicy::PART, now) {
+                    Some(pause) => later(me, self.with.spawner.clock(), pause, ShardMessage::Readmit(index)),
+                    None => return Err(format!("a resident keeps failing: {failure}").into()),
+                }
+            }
+        } else if self.timer.as_ref().is_some_and(|(id, _)| *id == child.id) {
+            self.timer = None;
+            if matches!(self.phase, Phase::Owning(_)) {
+                // Its memory is what the journal says: read it again the one way there is.
+                self.disturbed(me, None, "its timer actor failed");
+            }
+        }
+        self.claim_when_clear(me);
+        Ok(())
+    }
+}
+
+impl Drop for ShardState {
+    fn drop(&mut self) {
+        self.with.directories.gates().set_open(self.with.shard, false);
+        self.with.timers.leave(self.with.shard);
+        for child in self.children.values() {
+            forget(&self.with.directories, &child.entity);
+        }
+    }
+}
+
+fn is_listed(directories: &Directories, entity: &EntityId) -> bool {
+    match entity.kind() {
+        Kind::Cart => directories.carts.has(entity),
+        Kind::Order => directories.orders.has(entity),
+        Kind::Product => directories.products.has(entity),
+        Kind::Stock => directories.stocks.has(entity),
+    }
+}
+
+fn forget(directories: &Directories, entity: &EntityId) {
+    match entity.kind() {
+        Kind::Cart => directories.carts.forget(entity),
+        Kind::Order => directories.orders.forget(entity),
+        Kind::Product => directories.products.forget(entity),
+        Kind::Stock => directories.stocks.forget(entity),
+    }
+}
+
+/// Answers someone who may have stopped waiting; then nobody needs to know.
+fn tell(reply: oneshot::Sender<Result<(), String>>, result: Result<(), String>) {
+    drop(reply.send(result));
+}
