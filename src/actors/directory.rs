@@ -106,7 +106,10 @@ impl Gates {
         let gate = self.of(shard);
         if let Some(actor) = gate.actor.load_full() {
             gate.open.store(false, Relaxed);
-            actor.tell(ShardMessage::Disturbed { epoch, reason: reason.to_owned() });
+            actor.tell(ShardMessage::Disturbed {
+                epoch,
+                reason: reason.to_owned(),
+            });
         }
     }
 
@@ -167,7 +170,7 @@ impl Directories {
         entity: &EntityId,
         ask: Ask<E::Command>,
     ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
-        let question = Question {
+        let question = Question::<E> {
             command: Some(ask.command),
             operation: ask.operation,
             not_after: ask.not_after,
@@ -185,7 +188,12 @@ impl Directories {
         entity: &EntityId,
         patience: Duration,
     ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
-        let question = Question { command: None, operation: None, not_after: None, remember: None };
+        let question = Question::<E> {
+            command: None,
+            operation: None,
+            not_after: None,
+            remember: None,
+        };
         self.put(entity, question, patience).await
     }
 
@@ -211,9 +219,15 @@ impl Directories {
                     Ok(Ok(Reply::Refused(error))) => return Err(error),
                     Ok(Ok(Reply::Resting(question))) => *question,
                     Ok(Err(_)) => {
-                        return Err(AskError::Unknown { reason: "the entity stopped before it answered".to_owned() });
+                        return Err(AskError::Unknown {
+                            reason: "the entity stopped before it answered".to_owned(),
+                        });
                     }
-                    Err(_) => return Err(AskError::Unknown { reason: format!("no answer within {patience:?}") }),
+                    Err(_) => {
+                        return Err(AskError::Unknown {
+                            reason: format!("no answer within {patience:?}"),
+                        });
+                    }
                 },
                 Err(Undelivered::Full(_)) => return Err(AskError::Overloaded { place: "the entity" }),
                 Err(Undelivered::Gone(EntityMessage::Ask(question, _))) => {
@@ -221,11 +235,17 @@ impl Directories {
                     *question
                 }
                 Err(Undelivered::Gone(_)) => {
-                    return Err(AskError::Unavailable { shard, reason: "the entity is gone".to_owned() });
+                    return Err(AskError::Unavailable {
+                        shard,
+                        reason: "the entity is gone".to_owned(),
+                    });
                 }
             };
             if self.clock.instant() >= deadline {
-                return Err(AskError::Unavailable { shard, reason: "the entity keeps resting".to_owned() });
+                return Err(AskError::Unavailable {
+                    shard,
+                    reason: "the entity keeps resting".to_owned(),
+                });
             }
         }
     }
@@ -236,12 +256,18 @@ impl Directories {
         entity: &EntityId,
         deadline: tokio::time::Instant,
     ) -> Result<(), AskError<E::Refusal>> {
-        let unavailable = |reason: &str| AskError::Unavailable { shard, reason: reason.to_owned() };
+        let unavailable = |reason: &str| AskError::Unavailable {
+            shard,
+            reason: reason.to_owned(),
+        };
         let Some(actor) = self.gates.actor(shard).filter(|_| self.gates.is_open(shard)) else {
             return Err(unavailable("the shard is being taken over"));
         };
         let (reply, activated) = oneshot::channel();
-        match actor.send(ShardMessage::Activate { entity: entity.clone(), reply }) {
+        match actor.send(ShardMessage::Activate {
+            entity: entity.clone(),
+            reply,
+        }) {
             Ok(()) => {}
             Err(Undelivered::Full(_)) => return Err(AskError::Overloaded { place: "the shard" }),
             Err(Undelivered::Gone(_)) => return Err(unavailable("the shard is restarting")),
@@ -258,7 +284,11 @@ impl Directories {
     ///
     /// # Errors
     /// [`AskError::Unavailable`] when the journal does not answer.
-    pub async fn at<E: Hosted>(&self, entity: &EntityId, sequence: Sequence) -> Result<E, AskError<E::Refusal>> {
+    pub async fn at<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        sequence: Sequence,
+    ) -> Result<E, AskError<E::Refusal>> {
         let unavailable = |fault: crate::journal::JournalFault| AskError::Unavailable {
             shard: self.shard(entity),
             reason: fault.to_string(),

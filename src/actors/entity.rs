@@ -168,9 +168,16 @@ impl<E: Hosted> Member for EntityActor<E> {
         }
     }
 
-    async fn start(&self, me: &Address<EntityMessage<E>>, with: EntityArguments) -> Result<EntityState<E>, Failure> {
+    async fn start(
+        &self,
+        me: &Address<EntityMessage<E>>,
+        with: EntityArguments,
+    ) -> Result<EntityState<E>, Failure> {
         let listener = Arc::new(Ear(me.clone()));
-        with.writer.tell(PersistenceMessage::Load { entity: with.entity.clone(), listener });
+        with.writer.tell(PersistenceMessage::Load {
+            entity: with.entity.clone(),
+            listener,
+        });
         Ok(EntityState {
             with,
             stash: Some(vec![]),
@@ -197,15 +204,24 @@ impl<E: Hosted> Member for EntityActor<E> {
             EntityMessage::Ask(question, reply) => match &mut state.stash {
                 _ if state.closing => answer(reply, Reply::Resting(question)),
                 Some(stash) if stash.len() < STASH_LIMIT => stash.push((question, reply)),
-                Some(_) => answer(reply, Reply::Refused(AskError::Overloaded { place: "the entity" })),
+                Some(_) => answer(
+                    reply,
+                    Reply::Refused(AskError::Overloaded { place: "the entity" }),
+                ),
                 None => state.ask(me, *question, reply)?,
             },
             EntityMessage::Loaded(history) => {
-                if let Err(fault) = history.map_err(Failure::from).and_then(|history| Ok(state.load(history)?)) {
+                if let Err(fault) = history
+                    .map_err(Failure::from)
+                    .and_then(|history| Ok(state.load(history)?))
+                {
                     // Nothing was done with these questions.
                     let (shard, reason) = (state.with.shard, fault.to_string());
                     for (_, reply) in state.stash.take().into_iter().flatten() {
-                        let error = AskError::Unavailable { shard, reason: reason.clone() };
+                        let error = AskError::Unavailable {
+                            shard,
+                            reason: reason.clone(),
+                        };
                         answer(reply, Reply::Refused(error));
                     }
                     return Err(fault);
@@ -262,7 +278,10 @@ impl<E: Hosted> EntityState<E> {
         reply: oneshot::Sender<Reply<E>>,
     ) -> Result<(), Failure> {
         if self.waiting.len() >= WAITING_LIMIT {
-            answer(reply, Reply::Refused(AskError::Overloaded { place: "the entity" }));
+            answer(
+                reply,
+                Reply::Refused(AskError::Overloaded { place: "the entity" }),
+            );
             return Ok(());
         }
         let now = self.with.clock.now();
@@ -275,7 +294,10 @@ impl<E: Hosted> EntityState<E> {
                 Err(refusal) => Err(AskError::Refused(refusal)),
                 Ok(events) if events.is_empty() && question.remember.is_none() => Ok(self.shown(false)),
                 Ok(_) if self.with.load.queued.load(Relaxed) >= QUEUE_LIMIT => {
-                    answer(reply, Reply::Refused(AskError::Overloaded { place: "the journal" }));
+                    answer(
+                        reply,
+                        Reply::Refused(AskError::Overloaded { place: "the journal" }),
+                    );
                     return Ok(());
                 }
                 Ok(events) => {
@@ -338,11 +360,16 @@ impl<E: Hosted> EntityState<E> {
             remember,
         };
         let listener = Arc::new(Ear(me.clone()));
-        let sent = self.with.writer.tell(PersistenceMessage::Append { append, ticket: self.ticket, listener });
+        let sent = self.with.writer.tell(PersistenceMessage::Append {
+            append,
+            ticket: self.ticket,
+            listener,
+        });
         if !sent {
             return Err("the writer of its shard is gone".into());
         }
-        if self.sequence.0 - self.snapshot.taken_at.0 >= E::SNAPSHOT_EVERY && self.snapshot.pending.is_none() {
+        if self.sequence.0 - self.snapshot.taken_at.0 >= E::SNAPSHOT_EVERY && self.snapshot.pending.is_none()
+        {
             self.capture_snapshot()?;
         }
         Ok(())
@@ -364,20 +391,34 @@ impl<E: Hosted> EntityState<E> {
             Settled::NotWritten(reason) => {
                 // Nothing from here on is written: what was applied ahead of the disk is not true.
                 let shard = self.with.shard;
-                return Err(self.abandon(&reason, || AskError::Unavailable { shard, reason: reason.clone() }));
+                return Err(self.abandon(&reason, || AskError::Unavailable {
+                    shard,
+                    reason: reason.clone(),
+                }));
             }
             Settled::Unknown(reason) => {
-                return Err(self.abandon(&reason, || AskError::Unknown { reason: reason.clone() }));
+                return Err(self.abandon(&reason, || AskError::Unknown {
+                    reason: reason.clone(),
+                }));
             }
         };
         self.settled = self.settled.max(ticket);
         self.position = position.unwrap_or(self.position);
-        while self.waiting.front().is_some_and(|(needed, _)| *needed <= self.settled) {
+        while self
+            .waiting
+            .front()
+            .is_some_and(|(needed, _)| *needed <= self.settled)
+        {
             if let Some((_, outgoing)) = self.waiting.pop_front() {
                 self.release(outgoing);
             }
         }
-        if self.snapshot.pending.as_ref().is_some_and(|(needed, ..)| *needed <= self.settled) {
+        if self
+            .snapshot
+            .pending
+            .as_ref()
+            .is_some_and(|(needed, ..)| *needed <= self.settled)
+        {
             self.keep_snapshot();
         }
         Ok(())
@@ -396,7 +437,10 @@ impl<E: Hosted> EntityState<E> {
             Ok((view, sequence, repeated)) => Reply::Answer(Answer {
                 view,
                 sequence,
-                token: PositionToken { shard: self.with.shard, position: self.position },
+                token: PositionToken {
+                    shard: self.with.shard,
+                    position: self.position,
+                },
                 repeated,
             }),
             Err(error) => Reply::Refused(error),

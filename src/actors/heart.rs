@@ -66,11 +66,26 @@ impl Heart {
     /// # Errors
     /// When a part does not start.
     pub async fn start(arguments: HeartArguments) -> Result<Self, Failure> {
-        let HeartArguments { node, journal, clock, tails, directories, residents } = arguments;
+        let HeartArguments {
+            node,
+            journal,
+            clock,
+            tails,
+            directories,
+            residents,
+        } = arguments;
         let spawner = Spawner::new(Arc::new(Tree::default()), clock.clone());
         let root_place = Place::root(&node);
         let (fatal, fatal_seen) = watch::channel(None);
-        let root = spawner.spawn(root_place.clone(), ROOT_MAILBOX, Root, (spawner.clone(), fatal), None).await?;
+        let root = spawner
+            .spawn(
+                root_place.clone(),
+                ROOT_MAILBOX,
+                Root,
+                (spawner.clone(), fatal),
+                None,
+            )
+            .await?;
         let timers = TimerBoard::default();
         let residents: Arc<[Arc<dyn Resident>]> = residents.into();
         let mut loads = Vec::new();
@@ -80,8 +95,11 @@ impl Heart {
             loads.push(Arc::clone(&load));
             let slot = Arc::new(ArcSwapOption::empty());
             writers.push((Arc::clone(&slot), Arc::clone(&load)));
-            let shards: Arc<[Shard]> =
-                journal.shards().all().filter(|shard| shard.0 % WRITERS == index).collect();
+            let shards: Arc<[Shard]> = journal
+                .shards()
+                .all()
+                .filter(|shard| shard.0 % WRITERS == index)
+                .collect();
             let part = Part::Writer {
                 place: root_place.child("persistence", &index.to_string()),
                 slot,
@@ -112,7 +130,14 @@ impl Heart {
             });
             root.tell(RootMessage::Start(Box::new(part)));
         }
-        Ok(Self { root, directories, spawner, loads, fatal: fatal_seen, clock })
+        Ok(Self {
+            root,
+            directories,
+            spawner,
+            loads,
+            fatal: fatal_seen,
+            clock,
+        })
     }
 
     /// The door to the entities.
@@ -148,7 +173,10 @@ impl Heart {
     /// Events queued for the journal.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.loads.iter().map(|load| load.queued.load(std::sync::atomic::Ordering::Relaxed)).sum()
+        self.loads
+            .iter()
+            .map(|load| load.queued.load(std::sync::atomic::Ordering::Relaxed))
+            .sum()
     }
 
     /// Waits until every shard answers; `false` if that takes longer than `limit`.
@@ -175,7 +203,9 @@ impl Heart {
         while self.queued() > 0 && self.clock.instant() < deadline {
             self.clock.sleep(Duration::from_millis(5)).await;
         }
-        let wait = deadline.saturating_duration_since(self.clock.instant()).max(Duration::from_millis(100));
+        let wait = deadline
+            .saturating_duration_since(self.clock.instant())
+            .max(Duration::from_millis(100));
         if let Err(error) = self.root.cell().stop_and_wait(None, Some(wait)).await {
             tracing::warn!(%error, "the tree did not stop in time");
         }
@@ -200,9 +230,19 @@ impl Part {
 
     async fn start(&self, spawner: &Spawner, parent: &ActorCell) -> Result<ActorId, Failure> {
         match self {
-            Self::Writer { place, slot, arguments } => {
+            Self::Writer {
+                place,
+                slot,
+                arguments,
+            } => {
                 let writer = spawner
-                    .spawn(place.clone(), WRITER_MAILBOX, Persistence, arguments.clone(), Some(parent))
+                    .spawn(
+                        place.clone(),
+                        WRITER_MAILBOX,
+                        Persistence,
+                        arguments.clone(),
+                        Some(parent),
+                    )
                     .await?;
                 let id = writer.id();
                 slot.store(Some(Arc::new(writer)));
@@ -210,7 +250,9 @@ impl Part {
             }
             Self::Shard(arguments) => {
                 let place = arguments.place.clone();
-                let shard = spawner.spawn(place, SHARD_MAILBOX, ShardActor, arguments.clone(), Some(parent)).await?;
+                let shard = spawner
+                    .spawn(place, SHARD_MAILBOX, ShardActor, arguments.clone(), Some(parent))
+                    .await?;
                 Ok(shard.id())
             }
         }
@@ -234,9 +276,19 @@ impl RootState {
     fn restart(&mut self, me: &Address<RootMessage>, part: Box<Part>, reason: &str) {
         let name = part.name();
         let clock = self.spawner.clock();
-        match self.trouble.entry(name.clone()).or_default().note(&RestartPolicy::PART, clock.instant()) {
+        match self
+            .trouble
+            .entry(name.clone())
+            .or_default()
+            .note(&RestartPolicy::PART, clock.instant())
+        {
             Some(pause) => {
-                tracing::error!(part = name, reason, ?pause, "a part of the node failed; restarting it");
+                tracing::error!(
+                    part = name,
+                    reason,
+                    ?pause,
+                    "a part of the node failed; restarting it"
+                );
                 let (me, clock) = (me.clone(), clock.clone());
                 tokio::spawn(async move {
                     clock.sleep(pause).await;
@@ -244,8 +296,13 @@ impl RootState {
                 });
             }
             None => {
-                tracing::error!(part = name, reason, "a part of the node keeps failing; the node gives up");
-                self.fatal.send_replace(Some(format!("{name} keeps failing: {reason}")));
+                tracing::error!(
+                    part = name,
+                    reason,
+                    "a part of the node keeps failing; the node gives up"
+                );
+                self.fatal
+                    .send_replace(Some(format!("{name} keeps failing: {reason}")));
             }
         }
     }
@@ -267,7 +324,12 @@ impl Member for Root {
         _: &Address<RootMessage>,
         (spawner, fatal): Self::Arguments,
     ) -> Result<RootState, Failure> {
-        Ok(RootState { spawner, parts: HashMap::new(), trouble: HashMap::new(), fatal })
+        Ok(RootState {
+            spawner,
+            parts: HashMap::new(),
+            trouble: HashMap::new(),
+            fatal,
+        })
     }
 
     async fn handle(

@@ -21,7 +21,8 @@ use super::supervise::{Address, Failure, Member};
 use super::timer::TimerBoard;
 use crate::domain::{EntityId, Shard};
 use crate::journal::{
-    Append, Batch, Epoch, History, Journal, JournalFault, Position, Recorded, Sequence, TimerChange, WriteFault,
+    Append, Batch, Epoch, History, Journal, JournalFault, Position, Recorded, Sequence, TimerChange,
+    WriteFault,
 };
 use crate::relay::Tails;
 
@@ -90,7 +91,10 @@ pub enum PersistenceMessage {
     /// A statement has ended.
     Ended(Box<Statement>, Result<Vec<Shard>, WriteFault>),
     /// A load has ended.
-    Loaded(Vec<(EntityId, Arc<dyn Listener>)>, Result<Vec<History>, JournalFault>),
+    Loaded(
+        Vec<(EntityId, Arc<dyn Listener>)>,
+        Result<Vec<History>, JournalFault>,
+    ),
 }
 
 /// A statement under way.
@@ -199,17 +203,26 @@ impl Member for Persistence {
         state: &mut PersistenceState,
     ) -> Result<(), Failure> {
         match message {
-            PersistenceMessage::Adopt { shard, epoch, head, reply } => {
+            PersistenceMessage::Adopt {
+                shard,
+                epoch,
+                head,
+                reply,
+            } => {
                 state.with.tails.of(shard).start_at(head);
                 state.held.insert(shard, Held { epoch, head });
                 // The shard that asked may have ended meanwhile; its successor adopts anew.
-                drop(reply.send(()));
+                reply.send(()).ok();
             }
             PersistenceMessage::Disown(shard) => {
                 state.held.remove(&shard);
                 state.give_up(shard, &Settled::NotWritten("the shard was given up".to_owned()));
             }
-            PersistenceMessage::Append { append, ticket, listener } => state.accept(append, ticket, listener),
+            PersistenceMessage::Append {
+                append,
+                ticket,
+                listener,
+            } => state.accept(append, ticket, listener),
             PersistenceMessage::Load { entity, listener } => state.loads.push_back((entity, listener)),
             PersistenceMessage::Ended(statement, result) => state.ended(*statement, result),
             PersistenceMessage::Loaded(asked, result) => state.loaded(asked, result),
@@ -226,9 +239,16 @@ impl PersistenceState {
             Some(held) if held.epoch == append.epoch => {
                 self.with.load.queued.fetch_add(append.events.len(), Relaxed);
                 *self.busy.entry(append.entity.clone()).or_insert(0) += 1;
-                self.queue.push_back(Queued { append, ticket, listener });
+                self.queue.push_back(Queued {
+                    append,
+                    ticket,
+                    listener,
+                });
             }
-            _ => listener.settled(ticket, Settled::NotWritten("the shard is held under another epoch".to_owned())),
+            _ => listener.settled(
+                ticket,
+                Settled::NotWritten("the shard is held under another epoch".to_owned()),
+            ),
         }
     }
 
@@ -257,10 +277,17 @@ impl PersistenceState {
         let mut shards = HashSet::new();
         while let Some(next) = self.queue.front() {
             let size: usize = next.append.events.iter().map(|event| event.payload.len()).sum();
-            if !waiting.is_empty() && (rows + next.append.events.len() > BATCH_ROWS || bytes + size > BATCH_BYTES) {
+            if !waiting.is_empty()
+                && (rows + next.append.events.len() > BATCH_ROWS || bytes + size > BATCH_BYTES)
+            {
                 break;
             }
-            let Some(Queued { append, ticket, listener }) = self.queue.pop_front() else {
+            let Some(Queued {
+                append,
+                ticket,
+                listener,
+            }) = self.queue.pop_front()
+            else {
                 break;
             };
             let Some(held) = self.held.get_mut(&append.shard) else {
@@ -310,12 +337,16 @@ impl PersistenceState {
         let mut fresh: HashMap<Shard, Vec<Arc<Recorded>>> = HashMap::new();
         let mut told: HashMap<EntityId, (u64, Option<Position>, Arc<dyn Listener>)> = HashMap::new();
         let mut lost = Vec::new();
-        for ((append, first), (ticket, listener)) in statement.batch.appends.into_iter().zip(statement.waiting) {
+        for ((append, first), (ticket, listener)) in
+            statement.batch.appends.into_iter().zip(statement.waiting)
+        {
             if fenced.contains(&append.shard) {
                 lost.push((append.shard, ticket, listener));
                 continue;
             }
-            self.with.timers.changed(append.shard, &append.entity, append.timer);
+            self.with
+                .timers
+                .changed(append.shard, &append.entity, append.timer);
             let entity = append.entity.clone();
             let mut last = None;
             let events = fresh.entry(append.shard).or_default();
@@ -334,10 +365,17 @@ impl PersistenceState {
             listener.settled(ticket, Settled::Written { position });
         }
         for shard in fenced {
-            self.lose(*shard, &Settled::NotWritten("another node holds the shard".to_owned()), "fenced");
+            self.lose(
+                *shard,
+                &Settled::NotWritten("another node holds the shard".to_owned()),
+                "fenced",
+            );
         }
         for (_, ticket, listener) in lost {
-            listener.settled(ticket, Settled::NotWritten("another node holds the shard".to_owned()));
+            listener.settled(
+                ticket,
+                Settled::NotWritten("another node holds the shard".to_owned()),
+            );
         }
     }
 
@@ -365,16 +403,23 @@ impl PersistenceState {
     }
 
     fn give_up(&mut self, shard: Shard, outcome: &Settled) {
-        let (given, kept): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.queue).into_iter().partition(|queued| queued.append.shard == shard);
+        let (given, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(|queued| queued.append.shard == shard);
         self.queue = kept;
-        for Queued { append, ticket, listener } in given {
+        for Queued {
+            append,
+            ticket,
+            listener,
+        } in given
+        {
             self.with.load.queued.fetch_sub(append.events.len(), Relaxed);
             self.free(&append.entity);
             listener.settled(ticket, outcome.clone());
         }
-        let (given, kept): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.split).into_iter().partition(|part| part.batch.held.iter().all(|(held, _)| *held == shard));
+        let (given, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.split)
+            .into_iter()
+            .partition(|part| part.batch.held.iter().all(|(held, _)| *held == shard));
         self.split = kept;
         for part in given {
             self.release(&part);
@@ -428,7 +473,11 @@ impl PersistenceState {
         });
     }
 
-    fn loaded(&mut self, asked: Vec<(EntityId, Arc<dyn Listener>)>, result: Result<Vec<History>, JournalFault>) {
+    fn loaded(
+        &mut self,
+        asked: Vec<(EntityId, Arc<dyn Listener>)>,
+        result: Result<Vec<History>, JournalFault>,
+    ) {
         self.loading = false;
         match result {
             Ok(histories) => {
@@ -448,18 +497,30 @@ impl PersistenceState {
 
 /// The events of an append as they now stand in the journal.
 fn recorded(append: Append, first: Position) -> impl Iterator<Item = Recorded> {
-    let Append { entity, shard, epoch, after, operation, at, .. } = append;
-    append.events.into_iter().zip(0_i64..).map(move |(event, n)| Recorded {
+    let Append {
+        entity,
         shard,
-        position: Position(first.0 + n),
-        entity: entity.clone(),
-        sequence: Sequence(after.0 + 1 + n),
         epoch,
-        version: event.version,
+        after,
         operation,
-        recorded_at: at,
-        payload: event.payload,
-    })
+        at,
+        ..
+    } = append;
+    append
+        .events
+        .into_iter()
+        .zip(0_i64..)
+        .map(move |(event, n)| Recorded {
+            shard,
+            position: Position(first.0 + n),
+            entity: entity.clone(),
+            sequence: Sequence(after.0 + 1 + n),
+            epoch,
+            version: event.version,
+            operation,
+            recorded_at: at,
+            payload: event.payload,
+        })
 }
 
 /// Splits a statement so that each shard stands alone.
@@ -468,10 +529,19 @@ fn by_shard(statement: Statement) -> Vec<Statement> {
     let mut parts: Vec<Statement> = batch
         .held
         .into_iter()
-        .map(|held| Statement { batch: Batch { held: vec![held], appends: vec![] }, waiting: vec![] })
+        .map(|held| Statement {
+            batch: Batch {
+                held: vec![held],
+                appends: vec![],
+            },
+            waiting: vec![],
+        })
         .collect();
     for (append, listener) in batch.appends.into_iter().zip(waiting) {
-        if let Some(part) = parts.iter_mut().find(|part| part.batch.held[0].0 == append.0.shard) {
+        if let Some(part) = parts
+            .iter_mut()
+            .find(|part| part.batch.held[0].0 == append.0.shard)
+        {
             part.batch.appends.push(append);
             part.waiting.push(listener);
         }

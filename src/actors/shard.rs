@@ -159,7 +159,8 @@ impl Member for ShardActor {
     type Arguments = ShardArguments;
     type State = ShardState;
 
-    const LABELS: &'static [&'static str] = &["claim", "claimed", "disturbed", "activate", "readmit", "sweep"];
+    const LABELS: &'static [&'static str] =
+        &["claim", "claimed", "disturbed", "activate", "readmit", "sweep"];
 
     fn label(message: &ShardMessage) -> usize {
         match message {
@@ -235,7 +236,11 @@ fn later(me: &Address<ShardMessage>, clock: &crate::clock::Clock, wait: Duration
 impl ShardState {
     fn claim(&mut self, me: &Address<ShardMessage>) {
         me.stats().set_life(Life::Starting);
-        let (journal, shard, owner) = (Arc::clone(&self.with.journal), self.with.shard, Arc::clone(&self.with.owner));
+        let (journal, shard, owner) = (
+            Arc::clone(&self.with.journal),
+            self.with.shard,
+            Arc::clone(&self.with.owner),
+        );
         let me = me.clone();
         tokio::spawn(async move {
             let result = async {
@@ -258,7 +263,12 @@ impl ShardState {
         later(me, clock, pause, ShardMessage::Claim);
     }
 
-    async fn open(&mut self, me: &Address<ShardMessage>, lease: Lease, timers: Vec<Timer>) -> Result<(), Failure> {
+    async fn open(
+        &mut self,
+        me: &Address<ShardMessage>,
+        lease: Lease,
+        timers: Vec<Timer>,
+    ) -> Result<(), Failure> {
         if !matches!(self.phase, Phase::Claiming(_)) {
             return Ok(());
         }
@@ -268,7 +278,12 @@ impl ShardState {
             return Ok(());
         };
         let (reply, adopted) = oneshot::channel();
-        writer.tell(PersistenceMessage::Adopt { shard, epoch, head, reply });
+        writer.tell(PersistenceMessage::Adopt {
+            shard,
+            epoch,
+            head,
+            reply,
+        });
         if !matches!(tokio::time::timeout(ADOPT_LIMIT, adopted).await, Ok(Ok(()))) {
             later(me, self.with.spawner.clock(), CLAIM_PAUSE, ShardMessage::Claim);
             return Ok(());
@@ -299,8 +314,11 @@ impl ShardState {
             timers,
         };
         let place = self.with.place.child("timer", &self.with.shard.to_string());
-        let timer =
-            self.with.spawner.spawn(place, RESIDENT_MAILBOX, TimerActor, arguments, Some(&me.cell())).await?;
+        let timer = self
+            .with
+            .spawner
+            .spawn(place, RESIDENT_MAILBOX, TimerActor, arguments, Some(&me.cell()))
+            .await?;
         self.timer = Some((timer.id(), timer.cell()));
         self.with.timers.enter(self.with.shard, timer);
         Ok(())
@@ -382,14 +400,25 @@ impl ShardState {
             return;
         }
         let now = self.with.spawner.clock().instant();
-        let quarantined = self.trouble.get(&entity).and_then(|trouble| trouble.quarantined_until(&RestartPolicy::ENTITY));
+        let quarantined = self
+            .trouble
+            .get(&entity)
+            .and_then(|trouble| trouble.quarantined_until(&RestartPolicy::ENTITY));
         match quarantined {
-            Some(until) if until > now => tell(reply, Err("the entity keeps failing and rests for a moment".to_owned())),
+            Some(until) if until > now => tell(
+                reply,
+                Err("the entity keeps failing and rests for a moment".to_owned()),
+            ),
             _ => tell(reply, self.spawn(me, entity, epoch).await),
         }
     }
 
-    async fn spawn(&mut self, me: &Address<ShardMessage>, entity: EntityId, epoch: Epoch) -> Result<(), String> {
+    async fn spawn(
+        &mut self,
+        me: &Address<ShardMessage>,
+        entity: EntityId,
+        epoch: Epoch,
+    ) -> Result<(), String> {
         match entity.kind() {
             Kind::Cart => self.spawn_one::<Cart>(me, entity, epoch).await,
             Kind::Order => self.spawn_one::<Order>(me, entity, epoch).await,
@@ -449,7 +478,11 @@ impl ShardState {
         for child in self.children.values() {
             (child.rest)(now);
         }
-        self.trouble.retain(|_, trouble| trouble.quarantined_until(&RestartPolicy::ENTITY).is_some_and(|until| until > now));
+        self.trouble.retain(|_, trouble| {
+            trouble
+                .quarantined_until(&RestartPolicy::ENTITY)
+                .is_some_and(|until| until > now)
+        });
     }
 
     async fn child_ended(&mut self, me: &Address<ShardMessage>, child: Ended) -> Result<(), Failure> {
@@ -460,7 +493,10 @@ impl ShardState {
             forget(&self.with.directories, &entity);
             if let Some(failure) = &child.failure {
                 tracing::warn!(%entity, %failure, "an entity failed; it will be replayed when it is next asked");
-                self.trouble.entry(entity.clone()).or_default().note(&RestartPolicy::ENTITY, now);
+                self.trouble
+                    .entry(entity.clone())
+                    .or_default()
+                    .note(&RestartPolicy::ENTITY, now);
             }
             let waiting = self.waiting.remove(&entity).unwrap_or_default();
             if !waiting.is_empty() {

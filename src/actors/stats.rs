@@ -27,7 +27,12 @@ impl Place {
     /// The root of a node's tree.
     #[must_use]
     pub fn root(node: &str) -> Self {
-        Self { path: node.into(), supervisor: None, kind: "node", key: None }
+        Self {
+            path: node.into(),
+            supervisor: None,
+            kind: "node",
+            key: None,
+        }
     }
 
     /// A child of this place, `kind/key` below it.
@@ -114,13 +119,20 @@ impl KindStats {
 
     /// Handled messages by type.
     pub fn handled_by_type(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.labels.iter().zip(&self.by_label).map(|(label, count)| (*label, count.load(Relaxed)))
+        self.labels
+            .iter()
+            .zip(&self.by_label)
+            .map(|(label, count)| (*label, count.load(Relaxed)))
     }
 
     /// How many were ever started, how many failed, and how many messages a full mailbox refused.
     #[must_use]
     pub fn totals(&self) -> (u64, u64, u64) {
-        (self.spawned.load(Relaxed), self.failed.load(Relaxed), self.refused.load(Relaxed))
+        (
+            self.spawned.load(Relaxed),
+            self.failed.load(Relaxed),
+            self.refused.load(Relaxed),
+        )
     }
 
     pub(super) fn note_failed(&self) {
@@ -173,7 +185,9 @@ impl Stats {
     /// Messages sent and not yet handled.
     #[must_use]
     pub fn mailbox(&self) -> u64 {
-        self.enqueued.load(Relaxed).saturating_sub(self.handled.load(Relaxed))
+        self.enqueued
+            .load(Relaxed)
+            .saturating_sub(self.handled.load(Relaxed))
     }
 
     /// How long nothing has happened here.
@@ -234,7 +248,11 @@ impl Stats {
 
     pub(super) fn inherit(&self, old: &Self) {
         self.restarts.store(old.restarts.load(Relaxed) + 1, Relaxed);
-        let error = old.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let error = old
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
@@ -243,7 +261,11 @@ impl Stats {
     }
 
     fn p99(&self) -> Duration {
-        let counts: Vec<u64> = self.slow.iter().map(|count| u64::from(count.load(Relaxed))).collect();
+        let counts: Vec<u64> = self
+            .slow
+            .iter()
+            .map(|count| u64::from(count.load(Relaxed)))
+            .collect();
         let total: u64 = counts.iter().sum();
         let mut seen = 0;
         for (bucket, count) in counts.iter().enumerate() {
@@ -297,7 +319,10 @@ pub struct Tree {
 impl Tree {
     pub(super) fn enter(&self, place: Place, labels: &'static [&'static str], now: Instant) -> Arc<Stats> {
         let kind = Arc::clone(
-            &self.kinds.entry(place.kind).or_insert_with(|| Arc::new(KindStats::new(place.kind, labels))),
+            &self
+                .kinds
+                .entry(place.kind)
+                .or_insert_with(|| Arc::new(KindStats::new(place.kind, labels))),
         );
         let path = Arc::clone(&place.path);
         let stats = Arc::new(Stats::new(place, kind, now));
@@ -316,7 +341,8 @@ impl Tree {
                 stats.kind.note_failed();
             }
             None => {
-                self.actors.remove_if(&stats.place.path, |_, current| Arc::ptr_eq(current, stats));
+                self.actors
+                    .remove_if(&stats.place.path, |_, current| Arc::ptr_eq(current, stats));
             }
         }
     }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SpawnErr, SupervisionEvent};
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SpawnErr, SupervisionEvent,
+};
 use tokio::time::Instant;
 
 use super::stats::{Life, Place, Stats, Tree};
@@ -122,7 +124,12 @@ impl Spawner {
             None => Actor::spawn(None, tracked, arguments).await,
         };
         match spawned {
-            Ok((actor, _)) => Ok(Address { actor, stats, limit, clock: self.clock.clone() }),
+            Ok((actor, _)) => Ok(Address {
+                actor,
+                stats,
+                limit,
+                clock: self.clock.clone(),
+            }),
             Err(error) => {
                 self.tree.leave(&stats, Some(&error.to_string()));
                 Err(error)
@@ -190,7 +197,10 @@ impl<M: Send + 'static> Address<M> {
     }
 
     fn deliver(&self, message: M) -> Result<(), M> {
-        let envelope = Envelope { sent: self.clock.instant(), message };
+        let envelope = Envelope {
+            sent: self.clock.instant(),
+            message,
+        };
         self.stats.sent();
         match self.actor.send_message(envelope) {
             Ok(()) => Ok(()),
@@ -259,14 +269,17 @@ impl<M: Member> Tracked<M> {
 impl<M> Tracked<M> {
     /// Runs a step of the member. A panic becomes a failure that says what it said.
     async fn run(&self, step: impl Future<Output = Result<(), Failure>> + Send) -> Result<(), Failure> {
-        let result = AssertUnwindSafe(step).catch_unwind().await.unwrap_or_else(|panic| {
-            let said = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_owned());
-            Err(format!("panicked: {said}").into())
-        });
+        let result = AssertUnwindSafe(step)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| {
+                let said = panic
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned())
+                    .unwrap_or_else(|| "no message".to_owned());
+                Err(format!("panicked: {said}").into())
+            });
         if let Err(error) = &result {
             self.spawner.tree.leave(&self.stats, Some(&error.to_string()));
         }
@@ -312,7 +325,9 @@ impl<M: Member> Actor for Tracked<M> {
         let label = M::label(&envelope.message);
         let begun = self.spawner.clock.instant();
         self.stats.taken(envelope.sent, begun);
-        let result = self.run(self.member.handle(&kept.me, envelope.message, &mut kept.state)).await;
+        let result = self
+            .run(self.member.handle(&kept.me, envelope.message, &mut kept.state))
+            .await;
         self.stats.done(label, begun.elapsed());
         result
     }
@@ -324,14 +339,21 @@ impl<M: Member> Actor for Tracked<M> {
         kept: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let ended = match event {
-            SupervisionEvent::ActorTerminated(cell, _, _) => Ended { id: cell.get_id(), failure: None },
+            SupervisionEvent::ActorTerminated(cell, _, _) => Ended {
+                id: cell.get_id(),
+                failure: None,
+            },
             SupervisionEvent::ActorFailed(cell, error) => {
                 let failure = error.to_string();
-                Ended { id: cell.get_id(), failure: Some(failure) }
+                Ended {
+                    id: cell.get_id(),
+                    failure: Some(failure),
+                }
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        self.run(self.member.child_ended(&kept.me, ended, &mut kept.state)).await
+        self.run(self.member.child_ended(&kept.me, ended, &mut kept.state))
+            .await
     }
 }
 
@@ -372,7 +394,11 @@ pub struct Restarts(VecDeque<Instant>);
 impl Restarts {
     /// Notes a failure: how long to wait before the restart, or `None` if the place is given up.
     pub fn note(&mut self, policy: &RestartPolicy, now: Instant) -> Option<Duration> {
-        while self.0.front().is_some_and(|first| now.saturating_duration_since(*first) > policy.window) {
+        while self
+            .0
+            .front()
+            .is_some_and(|first| now.saturating_duration_since(*first) > policy.window)
+        {
             self.0.pop_front();
         }
         self.0.push_back(now);
@@ -380,7 +406,12 @@ impl Restarts {
             return None;
         }
         let doublings = u32::try_from(self.0.len() - 1).unwrap_or(u32::MAX).min(20);
-        Some(policy.pause.saturating_mul(1 << doublings).min(policy.pause_limit))
+        Some(
+            policy
+                .pause
+                .saturating_mul(1 << doublings)
+                .min(policy.pause_limit),
+        )
     }
 
     /// When the place may be tried again after it was given up.

@@ -119,7 +119,10 @@ impl<R: std::error::Error + 'static> AskError<R> {
     /// Whether asking the same again can help.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Overloaded { .. } | Self::Unavailable { .. } | Self::Unknown { .. })
+        matches!(
+            self,
+            Self::Overloaded { .. } | Self::Unavailable { .. } | Self::Unknown { .. }
+        )
     }
 }
 

@@ -28,7 +28,12 @@ pub fn encode<E: Entity>(event: &E::Event) -> Result<NewEvent, serde_json::Error
 /// [`JournalFault::Unreadable`], naming the row.
 pub fn decode<E: Entity>(recorded: &Recorded) -> Result<E::Event, JournalFault> {
     let place = || {
-        let Recorded { shard, position, entity, .. } = recorded;
+        let Recorded {
+            shard,
+            position,
+            entity,
+            ..
+        } = recorded;
         format!("{entity} at position {position} of shard {shard}")
     };
     if recorded.version > E::EVENT_VERSION {

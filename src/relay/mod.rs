@@ -36,8 +36,12 @@ pub trait View: Send + Sync + 'static {
 
     /// Takes events of one shard, in order, all after its position and of a wanted kind, and moves
     /// its position to `through` (at or after the last of them), all or nothing.
-    async fn follow(&self, shard: Shard, events: &[Arc<Recorded>], through: Position)
-    -> Result<(), ReadFault>;
+    async fn follow(
+        &self,
+        shard: Shard,
+        events: &[Arc<Recorded>],
+        through: Position,
+    ) -> Result<(), ReadFault>;
 }
 
 /// A worker's side of the relay: one effect per event.
@@ -84,7 +88,10 @@ impl ReadFault {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Temporary { what: what.into(), source: Some(source.into()) }
+        Self::Temporary {
+            what: what.into(),
+            source: Some(source.into()),
+        }
     }
 
     /// Not worth trying again.
@@ -92,6 +99,9 @@ impl ReadFault {
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Lasting { what: what.into(), source: Some(source.into()) }
+        Self::Lasting {
+            what: what.into(),
+            source: Some(source.into()),
+        }
     }
 }

@@ -53,7 +53,8 @@ impl Tail {
             *ring = Ring::default();
         }
         drop(ring);
-        self.head.send_if_modified(|known| std::mem::replace(known, head.max(*known)) < head);
+        self.head
+            .send_if_modified(|known| std::mem::replace(known, head.max(*known)) < head);
     }
 
     /// Adds events that were just committed: the ones right after those before.
@@ -117,7 +118,12 @@ impl Tail {
     ) -> Result<Vec<Arc<Recorded>>, JournalFault> {
         match self.recent(position, limit) {
             Some(events) => Ok(events),
-            None => Ok(journal.read(self.shard, position, limit).await?.into_iter().map(Arc::new).collect()),
+            None => Ok(journal
+                .read(self.shard, position, limit)
+                .await?
+                .into_iter()
+                .map(Arc::new)
+                .collect()),
         }
     }
 }
