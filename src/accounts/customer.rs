@@ -1,12 +1,10 @@
-//! Customers: guests who register, accounts that are signed in to, and guests that merge into them.
-
-use std::sync::{Arc, MutexGuard, PoisonError};
+//! Customers: guests who register, and accounts that are signed in to.
 
 use sqlx::PgConnection;
 
 use super::contact::{Email, parse_name};
+use super::merge::lock_guest;
 use super::password::{is_outdated, judge_password};
-use super::recent::Recent;
 use super::refusal::{AccountError, InvalidField, Refusal, Stop};
 use super::role::Roles;
 use super::secret::Secret;
@@ -224,106 +222,6 @@ impl Accounts {
         }
     }
 
-    /// Gives a guest's orders to an account, and says whose carts are still to be merged.
-    async fn merge(
-        &self,
-        customer_id: CustomerId,
-        guest: Option<CustomerId>,
-    ) -> Result<Vec<CustomerId>, AccountError> {
-        let guest = guest.filter(|guest| *guest != customer_id);
-        let (merged, waiting) = self
-            .stored("merge a guest", async {
-                let mut tx = self.pool.begin().await?;
-                let mut merged = None;
-                if let Some(guest) = guest
-                    && lock_guest(&mut tx, guest).await?
-                {
-                    sqlx::query!(
-                        "insert into account_merge (guest_id, customer_id, merged_at_ms)
-                         values ($1, $2, $3)",
-                        guest.0,
-                        customer_id.0,
-                        self.clock.now().0
-                    )
-                    .execute(&mut *tx)
-                    .await?;
-                    delete_sessions(&mut tx, guest).await?;
-                    merged = Some(guest);
-                }
-                let waiting = sqlx::query_scalar!(
-                    "select guest_id from account_merge
-                     where customer_id = $1 and not cart_merged order by merged_at_ms limit 100",
-                    customer_id.0
-                )
-                .fetch_all(&mut *tx)
-                .await?;
-                tx.commit().await?;
-                Ok((merged, waiting))
-            })
-            .await?;
-        if let Some(guest) = merged {
-            // In this order: a reader that began before the merge finds the revision raised, or has
-            // its answer taken out again.
-            self.changed(guest);
-            self.lock_identities().remove(&customer_id);
-        }
-        Ok(waiting.into_iter().map(CustomerId).collect())
-    }
-
-    /// Notes that the cart of a merged guest is in the account's cart now.
-    ///
-    /// # Errors
-    /// A fault; then the next sign-in asks for the merge again, so a merge must be repeatable.
-    pub async fn cart_merged(&self, guest: CustomerId) -> Result<(), AccountError> {
-        self.stored("note a merged cart", async {
-            sqlx::query!(
-                "update account_merge set cart_merged = true where guest_id = $1",
-                guest.0
-            )
-            .execute(&self.pool)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Everybody this customer is: itself first, then the guests merged into it. Whoever may see
-    /// the customer's orders may see theirs.
-    ///
-    /// # Errors
-    /// A fault.
-    pub async fn identities(&self, customer_id: CustomerId) -> Result<Arc<[CustomerId]>, AccountError> {
-        let revision = self.standing.revision();
-        if let Some(known) = self.lock_identities().get(&customer_id) {
-            return Ok(Arc::clone(known));
-        }
-        let guests = self
-            .stored("look for merged guests", async {
-                let guests = sqlx::query_scalar!(
-                    "select guest_id from account_merge where customer_id = $1
-                     order by merged_at_ms desc limit 1000",
-                    customer_id.0
-                )
-                .fetch_all(&self.pool)
-                .await?;
-                Ok(guests)
-            })
-            .await?;
-        let identities: Arc<[CustomerId]> = std::iter::once(customer_id)
-            .chain(guests.into_iter().map(CustomerId))
-            .collect();
-        let mut known = self.lock_identities();
-        // A merge since then has raised the revision; what was read may lack it.
-        if self.standing.revision() == revision {
-            known.insert(customer_id, Arc::clone(&identities));
-        }
-        Ok(identities)
-    }
-
-    fn lock_identities(&self) -> MutexGuard<'_, Recent<CustomerId, Arc<[CustomerId]>>> {
-        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What a customer sees of itself.
     ///
     /// # Errors
@@ -346,27 +244,6 @@ impl Accounts {
         })
         .await
     }
-}
-
-/// Locks a guest's row until the end of the transaction. False if there is no such guest any more:
-/// it registered, or it was merged. The second question is asked in a later statement, which sees
-/// what was committed while the first waited for the lock.
-async fn lock_guest(tx: &mut PgConnection, guest: CustomerId) -> Result<bool, sqlx::Error> {
-    let locked = sqlx::query_scalar!(
-        "select customer_id from customer where customer_id = $1 and email_key is null for update",
-        guest.0
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if locked.is_none() {
-        return Ok(false);
-    }
-    sqlx::query_scalar!(
-        r#"select not exists(select from account_merge where guest_id = $1) as "unmerged!""#,
-        guest.0
-    )
-    .fetch_one(&mut *tx)
-    .await
 }
 
 /// Ends every session of a customer; their refresh tokens go with them.

@@ -1,8 +1,8 @@
 //! Who you are: customers, credentials, sessions and tokens. Ordinary rows; an actor buys nothing
 //! here.
 //!
-//! Reading order: [`customer`] (guests, registering, signing in, merging), [`session`] (tokens and
-//! cookies, opened, refreshed and ended), [`reset`] and [`grant`]; then what they stand on:
+//! Reading order: [`customer`] (registering and signing in), [`merge`] (guests that become part of
+//! an account), [`session`] (tokens and cookies, opened, refreshed and ended), [`reset`], [`grant`]; then what they stand on:
 //! [`token`] (the JWT), [`key`] (the one private file), [`password`] (argon2id on a bounded pool),
 //! [`standing`] (the cache in front of it all).
 //!
@@ -22,6 +22,7 @@ mod demo;
 mod grant;
 mod guess;
 mod key;
+mod merge;
 mod password;
 mod provider;
 mod recent;
@@ -47,7 +48,7 @@ pub use standing::Caller;
 pub use sweep::Swept;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ring::hmac;
@@ -56,6 +57,7 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use self::guess::GuessLimit;
+use self::merge::Identities;
 use self::password::PasswordPool;
 use self::recent::Recent;
 use self::refusal::Stop;
@@ -116,7 +118,7 @@ pub struct Accounts {
     guesses: GuessLimit,
     resets: GuessLimit,
     standing: Standing,
-    identities: Mutex<Recent<CustomerId, Arc<[CustomerId]>>>,
+    identities: Mutex<Recent<CustomerId, Identities>>,
     changes: broadcast::Sender<CustomerId>,
 }
 
