@@ -2,9 +2,9 @@
 //! here.
 //!
 //! Reading order: [`customer`] (registering and signing in), [`merge`] (guests that become part of
-//! an account), [`session`] (tokens and cookies, opened, refreshed and ended), [`reset`], [`grant`]; then what they stand on:
-//! [`token`] (the JWT), [`key`] (the one private file), [`password`] (argon2id on a bounded pool),
-//! [`standing`] (the cache in front of it all).
+//! an account), [`session`] and [`browser`] (tokens and cookies: opened, refreshed, ended),
+//! [`reset`], [`grant`]; then what they stand on: [`token`] (the JWT), [`key`] (the one private
+//! file), [`password`] (argon2id on a bounded pool), [`standing`] (the cache in front of it all).
 //!
 //! This room knows nothing of HTTP, of actors or of the journal. A cart belongs to whoever's
 //! [`CustomerId`] it carries, so all this room has to do for carts and orders is to keep ids.
@@ -16,6 +16,7 @@
 //! - Ending a session ends its access tokens too, at once on this node.
 //! - A refresh token works once. Used twice, its whole session ends.
 
+mod browser;
 mod contact;
 mod customer;
 mod demo;
@@ -35,6 +36,7 @@ mod standing;
 mod sweep;
 mod token;
 
+pub use browser::BrowserGrant;
 pub use contact::{Email, parse_name};
 pub use customer::{Profile, Registration, SignedIn};
 pub use demo::DemoAccount;
@@ -43,7 +45,7 @@ pub use refusal::{AccountError, Fault, InvalidField, Refusal, TokenRefusal};
 pub use reset::ResetMail;
 pub use role::{Role, Roles, UnknownRole};
 pub use secret::Secret;
-pub use session::{BrowserGrant, TokenGrant, long_token};
+pub use session::{TokenGrant, long_token};
 pub use standing::Caller;
 pub use sweep::Swept;
 
