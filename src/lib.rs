@@ -20,6 +20,7 @@ pub mod accounts;
 pub mod actors;
 pub mod clock;
 pub mod cluster;
+pub mod config;
 pub mod embedded;
 pub mod http;
 pub mod import;

@@ -1,0 +1,322 @@
+//! Settings: `cluster.toml` and the environment, typed, validated once, immutable after.
+//!
+//! The committed `cluster.toml` is compiled in, so the documented defaults are the defaults.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use figment::Figment;
+use figment::error::Kind as Wrong;
+use figment::providers::{Env, Format as _, Toml};
+use serde::Deserialize;
+
+use crate::domain::quote::Tariff;
+use crate::domain::{Currency, ShardCount};
+
+/// The defaults, as documented.
+const DEFAULTS: &str = include_str!("../cluster.toml");
+/// Environment variables begin like this; sections and keys are separated by two underscores.
+const PREFIX: &str = "GLOBALSHOP_";
+/// Variables with the prefix that are no settings.
+const NOT_SETTINGS: [&str; 5] = ["bin", "data", "test_database", "dev_database", "log"];
+
+/// All settings of a node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The node.
+    pub node: NodeSettings,
+    /// The journal.
+    pub journal: JournalSettings,
+    /// The shop.
+    pub shop: ShopSettings,
+    /// Mail.
+    pub mail: MailSettings,
+    /// Limits at the edge.
+    pub limits: LimitSettings,
+    /// Metrics.
+    pub metrics: MetricsSettings,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSettings {
+    /// The name under which it holds shards.
+    pub name: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What the outside calls it.
+    pub public_url: String,
+}
+
+/// `[journal]`
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalSettings {
+    /// An external PostgreSQL; `None` for the embedded one.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// How many shards.
+    pub shards: u16,
+}
+
+impl std::fmt::Debug for JournalSettings {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JournalSettings")
+            .field("external", &self.database.is_some())
+            .field("shards", &self.shards)
+            .finish()
+    }
+}
+
+/// `[shop]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShopSettings {
+    /// Its name.
+    pub name: String,
+    /// Its one currency.
+    pub currency: Currency,
+    /// Tax contained in every price, hundredths of a percent.
+    pub tax_rate: u32,
+    /// Standard shipping, minor units.
+    pub standard_shipping: i64,
+    /// Standard shipping is free from this subtotal.
+    pub free_shipping_from: i64,
+    /// Express shipping, minor units.
+    pub express_shipping: i64,
+    /// The imprint page.
+    pub imprint: String,
+    /// The privacy page.
+    pub privacy: String,
+    /// The returns page.
+    pub returns: String,
+}
+
+impl ShopSettings {
+    /// The rules the shop quotes by.
+    #[must_use]
+    pub const fn tariff(&self) -> Tariff {
+        Tariff {
+            currency: self.currency,
+            tax_rate: self.tax_rate,
+            standard: self.standard_shipping,
+            free_from: self.free_shipping_from,
+            express: self.express_shipping,
+        }
+    }
+}
+
+/// `[mail]`
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailSettings {
+    /// The sender.
+    pub from: String,
+    /// `smtp://` or `smtps://` with user and password; `None` for the local mailbox.
+    #[serde(default)]
+    pub smtp: Option<String>,
+}
+
+impl std::fmt::Debug for MailSettings {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MailSettings")
+            .field("from", &self.from)
+            .field("smtp", &self.smtp.is_some())
+            .finish()
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Requests at the same time.
+    pub in_flight: usize,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_address: usize,
+    /// Requests a second from one address.
+    pub per_address: u32,
+    /// Requests at once from one address.
+    pub per_address_burst: u32,
+    /// Whether loopback counts.
+    pub count_loopback: bool,
+}
+
+/// `[metrics]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Whether `/metrics` answers others than loopback.
+    pub public: bool,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsFault {
+    /// The file cannot be read.
+    #[error("the settings file {path} cannot be read: {source}")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key nobody knows.
+    #[error("{place} has no setting {key:?}{hint}")]
+    UnknownKey {
+        /// Where it stands.
+        place: String,
+        /// What it is.
+        key: String,
+        /// The nearest one there is.
+        hint: String,
+    },
+    /// A value that does not fit.
+    #[error("{place}: {reason}")]
+    BadValue {
+        /// Where it stands.
+        place: String,
+        /// What is wrong and what would fit.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// The defaults, overlaid with a file and the environment.
+    ///
+    /// # Errors
+    /// [`SettingsFault`] names the place and the remedy.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsFault> {
+        let env = Env::prefixed(PREFIX).split("__").filter(|key| {
+            let key = key.as_str().to_ascii_lowercase();
+            key.contains('.') || !NOT_SETTINGS.contains(&key.as_str())
+        });
+        Self::from_layers(file, env)
+    }
+
+    fn from_layers(file: Option<&Path>, env: impl figment::Provider) -> Result<Self, SettingsFault> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|source| SettingsFault::Unreadable {
+                path: path.display().to_string(),
+                source,
+            })?;
+            figment = figment.merge(Toml::string(&text));
+        }
+        let settings: Self = figment.merge(env).extract().map_err(SettingsFault::from)?;
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// How many shards.
+    #[must_use]
+    pub fn shards(&self) -> ShardCount {
+        ShardCount::new(self.journal.shards).unwrap_or(ShardCount::DEFAULT)
+    }
+
+    fn validate(&self) -> Result<(), SettingsFault> {
+        let bad = |place: &str, reason: &str| {
+            Err(SettingsFault::BadValue {
+                place: place.to_owned(),
+                reason: reason.to_owned(),
+            })
+        };
+        if ShardCount::new(self.journal.shards).is_none() {
+            return bad("journal.shards", "must lie between 1 and 1024");
+        }
+        let name = &self.node.name;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+        if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
+            return bad("node.name", "needs 1 to 40 of the characters A-Z a-z 0-9 - _ .");
+        }
+        if !self.node.public_url.starts_with("http://") && !self.node.public_url.starts_with("https://") {
+            return bad("node.public_url", "must begin with http:// or https://");
+        }
+        if self.shop.tax_rate > 10_000 {
+            return bad("shop.tax_rate", "is in hundredths of a percent, at most 10000");
+        }
+        if self.shop.standard_shipping < 0
+            || self.shop.express_shipping < 0
+            || self.shop.free_shipping_from < 0
+        {
+            return bad("shop", "shipping prices must not be negative");
+        }
+        if self.limits.in_flight == 0 || self.limits.connections == 0 || self.limits.per_address == 0 {
+            return bad("limits", "must be above 0");
+        }
+        Ok(())
+    }
+}
+
+impl From<figment::Error> for SettingsFault {
+    fn from(error: figment::Error) -> Self {
+        let place = if error.path.is_empty() {
+            "the settings".to_owned()
+        } else {
+            error.path.join(".")
+        };
+        match &error.kind {
+            Wrong::UnknownField(key, known) => {
+                let nearest = known
+                    .iter()
+                    .max_by(|a, b| strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)));
+                Self::UnknownKey {
+                    place,
+                    key: key.clone(),
+                    hint: nearest
+                        .map(|near| format!("; did you mean {near:?}?"))
+                        .unwrap_or_default(),
+                }
+            }
+            kind => Self::BadValue {
+                place,
+                reason: kind.to_string(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use figment::providers::Serialized;
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let settings = Settings::from_layers(None, Toml::string("")).unwrap();
+        assert_eq!(settings.shards(), ShardCount::DEFAULT);
+        assert_eq!(settings.shop.tariff(), Tariff::default());
+        assert!(settings.journal.database.is_none());
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let wrong = Serialized::global("node.lisen", "127.0.0.1:1");
+        let error = Settings::from_layers(None, wrong).unwrap_err().to_string();
+        assert!(error.contains("lisen") && error.contains("\"listen\""), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_names_its_place() {
+        let error = Settings::from_layers(None, Toml::string("[journal]\nshards = 0")).unwrap_err();
+        assert!(error.to_string().contains("journal.shards"), "{error}");
+        let error = Settings::from_layers(None, Toml::string("[node]\nlisten = 7")).unwrap_err();
+        assert!(error.to_string().contains("node.listen"), "{error}");
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let secret = Toml::string(
+            "[journal]\ndatabase = \"postgres://u:hush@h/d\"\n[mail]\nsmtp = \"smtp://u:hush@h\"",
+        );
+        let settings = Settings::from_layers(None, secret).unwrap();
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+}
