@@ -4,7 +4,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test that cannot go on says so by panicking"
+    clippy::large_futures,
+    reason = "a test that cannot go on says so by panicking, and runs once"
 )]
 
 mod account;
