@@ -1,8 +1,10 @@
 //! What is written: the decisions of entities, gathered into one statement.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
-use super::{Epoch, Position, RequestKey, Sequence};
+use super::{Epoch, Position, RequestKey, Sequence, WriteFault};
 use crate::domain::id::OperationId;
 use crate::domain::{EntityId, Millis, Shard};
 
@@ -82,5 +84,68 @@ impl Batch {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.appends.iter().map(|(append, _)| append.events.len()).sum()
+    }
+
+    /// What a journal may rely on before it writes: each shard is held once, every append is of a
+    /// held shard and its epoch, and a shard's positions follow one another. Says for every held
+    /// shard, in the order of `held`, after which position its first event comes; none where there
+    /// are no events.
+    ///
+    /// # Errors
+    /// [`WriteFault::NotWritten`]: whoever made this batch made a mistake.
+    pub fn check(&self) -> Result<Vec<Option<Position>>, WriteFault> {
+        struct Part {
+            epoch: Epoch,
+            after: Option<Position>,
+            head: Position,
+        }
+        let mut parts = BTreeMap::new();
+        for &(shard, epoch) in &self.held {
+            let part = Part {
+                epoch,
+                after: None,
+                head: Position(0),
+            };
+            if parts.insert(shard, part).is_some() {
+                return Err(malformed(format!("shard {shard} is held twice")));
+            }
+        }
+        for (append, first) in &self.appends {
+            let Append {
+                shard, epoch, entity, ..
+            } = append;
+            let Some(part) = parts.get_mut(shard).filter(|part| part.epoch == *epoch) else {
+                return Err(malformed(format!(
+                    "{entity} appends to shard {shard} at epoch {epoch}, which is not held"
+                )));
+            };
+            if append.events.is_empty() {
+                continue;
+            }
+            if append.after.0 < 0 || first.0 < 1 {
+                return Err(malformed(format!("{entity} appends before the beginning")));
+            }
+            if part.after.is_none() {
+                part.after = Some(Position(first.0 - 1));
+            } else if *first != part.head.next() {
+                return Err(malformed(format!(
+                    "{entity} appends at position {first} of shard {shard}, which does not follow {}",
+                    part.head
+                )));
+            }
+            part.head = Position(first.0 - 1 + i64::try_from(append.events.len()).unwrap_or(i64::MAX));
+        }
+        Ok(self
+            .held
+            .iter()
+            .map(|(shard, _)| parts.get(shard).and_then(|part| part.after))
+            .collect())
+    }
+}
+
+fn malformed(reason: String) -> WriteFault {
+    WriteFault::NotWritten {
+        reason,
+        constraint: None,
     }
 }

@@ -35,6 +35,36 @@ pub enum JournalFault {
     Injected(&'static str),
 }
 
+/// The journal cannot be opened: the node must not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFault {
+    /// The server would acknowledge what it can still lose.
+    #[error("the journal's database has {setting} = {value}: what it acknowledges could be lost")]
+    Unsafe {
+        /// Which of the server's settings.
+        setting: &'static str,
+        /// What it is set to.
+        value: String,
+    },
+    /// The server follows another one and takes no writes.
+    #[error("the journal's database is a standby")]
+    Standby,
+    /// The owner's name does not fit where a taker would look for it.
+    #[error("the owner {owner:?} is longer than {limit} bytes")]
+    LongOwner {
+        /// The name.
+        owner: String,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// The database does not have the journal's tables.
+    #[error("the journal's migrations failed")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database could not be asked.
+    #[error(transparent)]
+    Journal(#[from] JournalFault),
+}
+
 /// A batch was not answered with *written*.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteFault {

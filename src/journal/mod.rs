@@ -12,7 +12,12 @@
 //! - The journal knows nothing of money, stock or carts: payloads are bytes.
 
 pub mod batch;
+#[doc(hidden)]
+pub mod contract;
 pub mod fault;
+pub mod memory;
+pub mod migrate;
+pub mod postgres;
 pub mod stored;
 
 use std::fmt;
@@ -25,7 +30,10 @@ use crate::domain::id::OperationId;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
 
 pub use batch::{Append, Batch, NewEvent, Remember, TimerChange};
-pub use fault::{JournalFault, WriteFault};
+pub use fault::{JournalFault, OpenFault, WriteFault};
+pub use memory::MemoryJournal;
+pub use migrate::migrate;
+pub use postgres::{PostgresJournal, PostgresSettings};
 
 /// The place of an event in its shard: 1 for the first, no gaps. 0 is "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

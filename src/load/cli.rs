@@ -15,10 +15,9 @@ use super::client::{Call, Client, Target};
 use super::payment::Weighted;
 use super::report::{Loop, Report};
 use super::run::{Run, shop};
-use super::shopper::{chain, described};
+use super::shopper::described;
 use super::tally::per_second;
 use super::{LoadFault, Scenario, audit, prepare};
-use crate::accounts::{Role, SigningKey, long_token};
 use crate::clock::Clock;
 
 /// How long a node that answers may take to become ready before a run.
@@ -96,23 +95,6 @@ pub struct LoadArgs {
 }
 
 impl LoadArgs {
-    /// With `--data`: signs the tokens that were not given.
-    fn sign_tokens(&mut self, clock: &Clock) -> Result<(), LoadFault> {
-        let Some(folder) = &self.data else { return Ok(()) };
-        let key = SigningKey::of_used_folder(folder)?;
-        for (role, token) in [
-            (Role::Operator, &mut self.token),
-            (Role::Seller, &mut self.seller_token),
-        ] {
-            if token.is_none() {
-                let signed = long_token(&key, clock, role, None);
-                let signed = signed.map_err(|fault| LoadFault::Unsigned(chain(&fault)))?;
-                *token = Some(signed.expose().to_owned());
-            }
-        }
-        Ok(())
-    }
-
     /// The token that may read stock: a seller's, or else the one there is.
     #[must_use]
     pub fn stock_token(&self) -> Option<&str> {
@@ -145,9 +127,8 @@ pub async fn run(args: LoadArgs, clock: Clock) -> Result<ExitCode, LoadFault> {
 }
 
 /// Runs and reports, without printing anything but progress on a terminal.
-pub async fn play(mut args: LoadArgs, clock: Clock) -> Result<Report, LoadFault> {
+pub async fn play(args: LoadArgs, clock: Clock) -> Result<Report, LoadFault> {
     allow_open_files();
-    args.sign_tokens(&clock)?;
     let target = Target::resolve(&args.url).await?;
     let acks = args.acks.as_deref().map(AckLog::open).transpose()?;
     let mut client = Client::new(target.clone(), Duration::from_secs(args.timeout));

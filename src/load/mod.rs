@@ -1,8 +1,7 @@
 //! The load generator: shoppers that check every answer.
 //!
 //! It stands outside the shop: it speaks HTTP and the live feed as `API.md` describes them and shares
-//! no type with the server, so a change of the contract shows here. (Only the tokens of `--data` are
-//! signed with the node's own key, as `globalshop token` does.) It must never be the bottleneck
+//! no type with the server, so a change of the contract shows here. It must never be the bottleneck
 //! (it shares the machine with what it measures) and must never forgive: an answer that breaks a
 //! promise is a failed check, and a failed check is exit code 1.
 //!
@@ -25,7 +24,6 @@ pub mod catalogue;
 pub mod checkout;
 pub mod cli;
 pub mod client;
-pub mod follow;
 pub mod listing;
 pub mod live;
 pub mod model;
@@ -117,12 +115,9 @@ pub enum LoadFault {
     /// A shopper crashed: a bug of the generator.
     #[error("a shopper crashed")]
     Shopper(#[source] tokio::task::JoinError),
-    /// The data folder has no key that could sign a token.
-    #[error("cannot sign a token for the run")]
-    Key(#[from] crate::accounts::KeyError),
-    /// The key does not sign.
-    #[error("cannot sign a token for the run: {0}")]
-    Unsigned(String),
+    /// Options that do not go together.
+    #[error("{0}")]
+    Usage(String),
     /// The report cannot be written.
     #[error("cannot write the report")]
     Output(#[source] std::io::Error),
@@ -133,7 +128,7 @@ impl LoadFault {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Target(TargetFault::NotPlainHttp(_)) => 2,
+            Self::Target(TargetFault::NotPlainHttp(_)) | Self::Usage(_) => 2,
             _ => 1,
         }
     }

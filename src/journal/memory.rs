@@ -1,0 +1,316 @@
+//! The journal in memory: what the simulation runs on.
+//!
+//! Clones share what is stored, as nodes share a database. It keeps every promise of the real one,
+//! and it breaks on command: a [`Fault`] that was [injected](MemoryJournal::inject) befalls the next
+//! call it fits. Nothing here draws lots or reads a clock, so one plan of faults gives one history.
+
+mod store;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use self::store::Store;
+use super::{
+    Batch, History, Journal, JournalFault, Lease, Position, Recorded, Remembered, RequestKey, Sequence,
+    Snapshot, Timer, WriteFault,
+};
+use crate::domain::{EntityId, Millis, Shard, ShardCount};
+
+/// What goes wrong with one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A write is refused for certain.
+    WriteRefused,
+    /// A write happens, and its answer is lost: the outcome is unknown.
+    AnswerLost,
+    /// A write is lost on its way, and nobody can tell: the outcome is unknown.
+    RequestLost,
+    /// A write's outcome is unknown at once, and the write arrives this much later; if the shard has
+    /// been taken by then, it is fenced like any other.
+    RequestLate(Duration),
+    /// A write waits before it happens.
+    WriteSlow(Duration),
+    /// A write happens at once and its answer waits.
+    AnswerSlow(Duration),
+    /// A claim waits before it happens.
+    ClaimSlow(Duration),
+    /// A claim fails and changes nothing.
+    ClaimFails,
+    /// The epoch is raised, and the taker does not hear of it.
+    ClaimLost,
+    /// A read of any kind fails.
+    ReadFails,
+    /// A read of any kind waits.
+    ReadSlow(Duration),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Write,
+    Claim,
+    Read,
+}
+
+impl Fault {
+    const fn befalls(self) -> Call {
+        match self {
+            Self::WriteRefused
+            | Self::AnswerLost
+            | Self::RequestLost
+            | Self::RequestLate(_)
+            | Self::WriteSlow(_)
+            | Self::AnswerSlow(_) => Call::Write,
+            Self::ClaimSlow(_) | Self::ClaimFails | Self::ClaimLost => Call::Claim,
+            Self::ReadFails | Self::ReadSlow(_) => Call::Read,
+        }
+    }
+}
+
+/// The journal that memory keeps.
+#[derive(Clone)]
+pub struct MemoryJournal {
+    shards: ShardCount,
+    store: Arc<Mutex<Store>>,
+    plan: Arc<Mutex<VecDeque<Fault>>>,
+}
+
+impl fmt::Debug for MemoryJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryJournal")
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    #[must_use]
+    pub fn new(shards: ShardCount) -> Self {
+        Self {
+            shards,
+            store: Arc::default(),
+            plan: Arc::default(),
+        }
+    }
+
+    /// The same journal as another node sees it: what is stored is shared, faults are its own.
+    #[must_use]
+    pub fn seen_by_another(&self) -> Self {
+        Self {
+            plan: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Plans a fault for the next call it fits; faults of one kind of call happen in this order.
+    pub fn inject(&self, fault: Fault) {
+        locked(&self.plan).push_back(fault);
+    }
+
+    /// Forgets the faults that have not happened yet; says how many there were.
+    pub fn heal(&self) -> usize {
+        let mut plan = locked(&self.plan);
+        let planned = plan.len();
+        plan.clear();
+        planned
+    }
+
+    /// Everything committed to a shard, in order: for whoever audits a simulation.
+    #[must_use]
+    pub fn committed(&self, shard: Shard) -> Vec<Recorded> {
+        locked(&self.store).read(shard, Position(0), usize::MAX)
+    }
+
+    fn next_fault(&self, call: Call) -> Option<Fault> {
+        let mut plan = locked(&self.plan);
+        let next = plan.iter().position(|fault| fault.befalls() == call)?;
+        plan.remove(next)
+    }
+
+    async fn read_with<T>(&self, read: impl FnOnce(&mut Store) -> T + Send) -> Result<T, JournalFault> {
+        match self.next_fault(Call::Read) {
+            Some(Fault::ReadSlow(wait)) => sleep(wait).await,
+            Some(Fault::ReadFails) => return Err(JournalFault::Injected("a read failed")),
+            _ => {}
+        }
+        Ok(read(&mut locked(&self.store)))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unknown(reason: &str) -> WriteFault {
+    WriteFault::Unknown {
+        reason: format!("injected: {reason}"),
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    fn shards(&self) -> ShardCount {
+        self.shards
+    }
+
+    async fn claim(&self, shard: Shard, owner: &str) -> Result<Lease, JournalFault> {
+        match self.next_fault(Call::Claim) {
+            Some(Fault::ClaimSlow(wait)) => sleep(wait).await,
+            Some(Fault::ClaimFails) => return Err(JournalFault::Injected("a claim failed")),
+            Some(Fault::ClaimLost) => {
+                locked(&self.store).claim(shard, owner);
+                return Err(JournalFault::Injected("a claim's answer was lost"));
+            }
+            _ => {}
+        }
+        Ok(locked(&self.store).claim(shard, owner))
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Vec<Shard>, WriteFault> {
+        match self.next_fault(Call::Write) {
+            Some(Fault::WriteRefused) => {
+                return Err(WriteFault::NotWritten {
+                    reason: "injected: a write was refused".to_owned(),
+                    constraint: None,
+                });
+            }
+            Some(Fault::RequestLost) => return Err(unknown("a write's request was lost")),
+            Some(Fault::AnswerLost) => {
+                // Written or refused: nobody hears.
+                let _ = locked(&self.store).write(batch);
+                return Err(unknown("a write's answer was lost"));
+            }
+            Some(Fault::RequestLate(wait)) => {
+                let (store, batch) = (Arc::clone(&self.store), batch.clone());
+                tokio::spawn(async move {
+                    sleep(wait).await;
+                    let _ = locked(&store).write(&batch);
+                });
+                return Err(unknown("a write's request is late"));
+            }
+            Some(Fault::WriteSlow(wait)) => sleep(wait).await,
+            Some(Fault::AnswerSlow(wait)) => {
+                let answer = locked(&self.store).write(batch);
+                sleep(wait).await;
+                return answer;
+            }
+            _ => {}
+        }
+        locked(&self.store).write(batch)
+    }
+
+    async fn load(&self, entities: &[EntityId]) -> Result<Vec<History>, JournalFault> {
+        self.read_with(|store| entities.iter().map(|entity| store.load(entity)).collect())
+            .await
+    }
+
+    async fn events(&self, entity: &EntityId, until: Sequence) -> Result<Vec<Recorded>, JournalFault> {
+        self.read_with(|store| store.events(entity, Sequence(0), until))
+            .await
+    }
+
+    async fn read(&self, shard: Shard, after: Position, limit: usize) -> Result<Vec<Recorded>, JournalFault> {
+        self.read_with(|store| store.read(shard, after, limit)).await
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Position, JournalFault> {
+        self.read_with(|store| store.head(shard)).await
+    }
+
+    async fn timers(&self, shard: Shard) -> Result<Vec<Timer>, JournalFault> {
+        self.read_with(|store| store.timers(shard)).await
+    }
+
+    async fn keep_snapshot(&self, snapshot: &Snapshot) -> Result<(), JournalFault> {
+        let shard = snapshot.entity.shard(self.shards);
+        self.read_with(|store| store.keep_snapshot(shard, snapshot)).await
+    }
+
+    async fn remembered(&self, key: RequestKey) -> Result<Option<Remembered>, JournalFault> {
+        self.read_with(|store| store.remembered(key)).await
+    }
+
+    async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault> {
+        self.read_with(|store| store.forget(before, limit)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::contract;
+
+    async fn journal() -> MemoryJournal {
+        MemoryJournal::new(ShardCount::DEFAULT)
+    }
+
+    crate::journal_contract!(journal);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_request_is_fenced_when_the_shard_has_been_taken() {
+        let journal = journal().await;
+        let (shard, entity) = contract::place(&journal, "late");
+        let lease = journal.claim(shard, "one").await.unwrap();
+        let batch = contract::batch(lease, vec![contract::append(lease, &entity, 0, &["x"])]);
+
+        journal.inject(Fault::RequestLate(Duration::from_secs(1)));
+        assert!(!journal.write(&batch).await.unwrap_err().is_certain());
+        let taken = journal.claim(shard, "two").await.unwrap();
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(taken.head, Position(0));
+        assert_eq!(journal.head(shard).await.unwrap(), Position(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_request_is_written_when_nobody_took_the_shard() {
+        let journal = journal().await;
+        let (shard, entity) = contract::place(&journal, "late");
+        let lease = journal.claim(shard, "one").await.unwrap();
+        let batch = contract::batch(lease, vec![contract::append(lease, &entity, 0, &["x"])]);
+
+        journal.inject(Fault::RequestLate(Duration::from_secs(1)));
+        assert!(!journal.write(&batch).await.unwrap_err().is_certain());
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(journal.head(shard).await.unwrap(), Position(1));
+    }
+
+    #[tokio::test]
+    async fn faults_befall_the_calls_they_fit_and_only_one_node() {
+        let journal = journal().await;
+        let other = journal.seen_by_another();
+        let (shard, entity) = contract::place(&journal, "faulty");
+        let lease = journal.claim(shard, "one").await.unwrap();
+        let batch = contract::batch(lease, vec![contract::append(lease, &entity, 0, &["x"])]);
+
+        journal.inject(Fault::ReadFails);
+        journal.inject(Fault::WriteRefused);
+        journal.inject(Fault::RequestLost);
+        journal.inject(Fault::AnswerLost);
+        assert!(journal.write(&batch).await.unwrap_err().is_certain());
+        assert!(!journal.write(&batch).await.unwrap_err().is_certain());
+        assert_eq!(other.head(shard).await.unwrap(), Position(0));
+        assert!(!journal.write(&batch).await.unwrap_err().is_certain());
+        assert_eq!(other.head(shard).await.unwrap(), Position(1));
+        assert!(journal.head(shard).await.is_err());
+        assert_eq!(journal.head(shard).await.unwrap(), Position(1));
+        assert_eq!(journal.heal(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_lost_claim_has_raised_the_epoch() {
+        let journal = journal().await;
+        let (shard, _) = contract::place(&journal, "lost");
+        let first = journal.claim(shard, "one").await.unwrap();
+        journal.inject(Fault::ClaimLost);
+        assert!(journal.claim(shard, "two").await.is_err());
+        assert_eq!(
+            journal.claim(shard, "one").await.unwrap().epoch.0,
+            first.epoch.0 + 2
+        );
+    }
+}

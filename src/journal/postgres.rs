@@ -1,0 +1,137 @@
+//! The journal in PostgreSQL.
+//!
+//! Reading order: [`append`] (the one statement that writes), [`outcome`] (what an error of it
+//! means), [`lease`] (how a shard changes hands), [`history`] (how it is read); then what they stand
+//! on: [`writers`] and [`readers`], the connections.
+//!
+//! **Invariants**
+//! - An append is one statement that commits itself, so no client can stop in the middle of one.
+//! - It locks the lease rows of its shards, so a taker either waits for it or makes it write nothing.
+//! - A connection whose statement was not answered in full is closed, never used again.
+//! - A server that acknowledges what it can lose is refused, on every new connection that writes.
+
+mod append;
+mod history;
+mod lease;
+mod outcome;
+mod readers;
+mod remembered;
+mod server;
+mod snapshot;
+mod timer;
+mod writers;
+
+use async_trait::async_trait;
+use sqlx::postgres::PgConnectOptions;
+
+use self::readers::Readers;
+use self::writers::Writers;
+use super::{
+    Batch, History, Journal, JournalFault, Lease, OpenFault, Position, Recorded, Remembered, RequestKey,
+    Sequence, Snapshot, Timer, WriteFault,
+};
+use crate::clock::Clock;
+use crate::domain::{EntityId, Millis, Shard, ShardCount};
+
+/// How a node opens the journal.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// This node and its incarnation, as it will claim shards: a taker finds the writers of an
+    /// earlier owner by it.
+    pub owner: String,
+    /// How many shards a journal gets that is opened for the first time.
+    pub shards: ShardCount,
+    /// How many batches can be written at once.
+    pub writers: u32,
+    /// How many connections read.
+    pub readers: u32,
+}
+
+impl PostgresSettings {
+    /// Settings that suit a node on a small machine.
+    #[must_use]
+    pub fn new(owner: impl Into<String>) -> Self {
+        Self {
+            owner: owner.into(),
+            shards: ShardCount::DEFAULT,
+            writers: 2,
+            readers: 4,
+        }
+    }
+}
+
+/// The journal that PostgreSQL keeps.
+#[derive(Debug)]
+pub struct PostgresJournal {
+    shards: ShardCount,
+    writers: Writers,
+    readers: Readers,
+}
+
+impl PostgresJournal {
+    /// Opens the journal of a database that has been [migrated](super::migrate::migrate).
+    ///
+    /// # Errors
+    /// When the server cannot be reached or could lose what it acknowledges.
+    pub async fn open(
+        options: PgConnectOptions,
+        settings: PostgresSettings,
+        clock: Clock,
+    ) -> Result<Self, OpenFault> {
+        let writers = Writers::open(&options, &settings, clock).await?;
+        let readers = Readers::open(&options, &settings);
+        let shards = server::settle_shards(&readers, settings.shards).await?;
+        Ok(Self {
+            shards,
+            writers,
+            readers,
+        })
+    }
+}
+
+#[async_trait]
+impl Journal for PostgresJournal {
+    fn shards(&self) -> ShardCount {
+        self.shards
+    }
+
+    async fn claim(&self, shard: Shard, owner: &str) -> Result<Lease, JournalFault> {
+        lease::claim(&self.readers, shard, owner).await
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Vec<Shard>, WriteFault> {
+        append::write(&self.writers, batch).await
+    }
+
+    async fn load(&self, entities: &[EntityId]) -> Result<Vec<History>, JournalFault> {
+        history::load(&self.readers, entities).await
+    }
+
+    async fn events(&self, entity: &EntityId, until: Sequence) -> Result<Vec<Recorded>, JournalFault> {
+        history::events(&self.readers, entity, until).await
+    }
+
+    async fn read(&self, shard: Shard, after: Position, limit: usize) -> Result<Vec<Recorded>, JournalFault> {
+        history::read(&self.readers, shard, after, limit).await
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Position, JournalFault> {
+        history::head(&self.readers, shard).await
+    }
+
+    async fn timers(&self, shard: Shard) -> Result<Vec<Timer>, JournalFault> {
+        timer::of_shard(&self.readers, shard).await
+    }
+
+    async fn keep_snapshot(&self, snapshot: &Snapshot) -> Result<(), JournalFault> {
+        snapshot::keep(&self.readers, snapshot.entity.shard(self.shards), snapshot).await
+    }
+
+    async fn remembered(&self, key: RequestKey) -> Result<Option<Remembered>, JournalFault> {
+        remembered::find(&self.readers, key).await
+    }
+
+    async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault> {
+        remembered::forget(&self.readers, before, limit).await
+    }
+}
