@@ -442,7 +442,7 @@ fn input(c: &mut Canvas, brand: &str) {
     c.rect((350, 252), (84, 140), 42, mid);
     c.path("M392 252a42 42 0 0 1 42 42v16h-84v-16a42 42 0 0 1 42-42z", deep);
     c.rect((386, 272), (12, 30), 6, pale);
-    c.text((190, 236), 20, deep, brand);
+    c.text((191, 377), 14, pale, brand);
 }
 
 fn software(c: &mut Canvas, brand: &str) {
