@@ -12,5 +12,6 @@ mod account;
 mod database;
 mod embedded;
 mod eventually;
+mod journal;
 mod scratch;
 mod tidy;
