@@ -81,6 +81,14 @@ impl SigningKey {
         }
     }
 
+    /// Reads the key of a data folder that a node has used before; never makes one.
+    ///
+    /// # Errors
+    /// When the file is absent, cannot be read, is open to others, or holds no key.
+    pub fn of_used_folder(folder: &Path) -> Result<Self, KeyError> {
+        Self::load(&folder.join(FILE))
+    }
+
     fn load(path: &Path) -> Result<Self, KeyError> {
         let io_error = |source| KeyError::Io {
             doing: "read",

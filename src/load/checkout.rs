@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hyper::header::HeaderName;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Barrier;
@@ -21,28 +22,26 @@ use tokio::time::Instant;
 use super::ack::{Ack, AckKind, body_hash};
 use super::cart::{HeldCart, position};
 use super::catalogue::Catalogue;
-use super::client::{Call, Client, encoded};
-use super::live::{Live, LiveFault, OrderWatch};
+use super::client::{Call, Client};
+use super::follow::{Follower, confirm_payment, settled_order};
 use super::model::Step;
 use super::orders::OrderBook;
 use super::payment::{Token, Wallet, judge};
 use super::report::Report;
 use super::run::Run;
-use super::shopper::{Lost, Reply, Shopper, chain};
+use super::shopper::{Lost, Reply, Shopper};
 use super::tally::Kind;
-use super::wire::{Accepted, Order, Quote};
+use super::wire::{Accepted, ListedOrder, Order, Page, Quote};
 use super::{LoadFault, Script};
 
 /// How often, in percent, the same checkout is sent once more.
 const REPLAYED: u64 = 12;
 /// How often, in percent, another body is sent with the same key.
 const MISUSED: u64 = 3;
+/// How often, in percent, the list of orders is read right after a checkout.
+const LISTED: u64 = 12;
 /// How often, in percent, the next order is somebody else's.
 const NEW_GUEST: u64 = 12;
-/// How long after its end an order may take to give an authorisation back.
-const SETTLED_WITHIN: Duration = Duration::from_secs(10);
-const FIRST_POLL: Duration = Duration::from_millis(50);
-const SLOWEST_POLL: Duration = Duration::from_millis(500);
 
 /// What all buyers share.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ impl Script for Checkout {
         let mut buyer = Buyer {
             shared: self,
             cart: HeldCart::default(),
-            live: None,
+            follower: Follower::new(&self.live_offered),
         };
         let mut first = self.scarce;
         while self.goes_on(shopper) {
@@ -113,10 +112,11 @@ impl Script for Checkout {
             };
             if step.is_err() {
                 buyer.cart.abandon(shopper).await;
-                buyer.live = None;
+                buyer.follower.leave();
             } else if shopper.chance(NEW_GUEST) {
                 shopper.forget_guest();
-                (buyer.cart, buyer.live) = (HeldCart::default(), None);
+                buyer.cart = HeldCart::default();
+                buyer.follower.leave();
             }
             shopper.breathe(step).await;
         }
@@ -134,7 +134,7 @@ impl Script for Checkout {
 struct Buyer<'a> {
     shared: &'a Checkout,
     cart: HeldCart,
-    live: Option<Live>,
+    follower: Follower<'a>,
 }
 
 /// What the shopper has chosen for one order.
@@ -189,10 +189,8 @@ impl Buyer<'_> {
             passes: shopper.chance(70),
             quote: quote.clone(),
         };
-        if self.shared.live_offered.load(Ordering::Relaxed) && self.live.is_none() {
-            // Before the clock of the order runs.
-            self.connect(shopper).await?;
-        }
+        // Before the clock of the order runs.
+        self.follower.connect(shopper).await?;
         let (accepted, reply) = self.check_out(shopper, &choice).await?;
         let lines = self.cart.model().lines().clone();
         self.cart.checked_out();
@@ -244,6 +242,9 @@ impl Buyer<'_> {
         if shopper.chance(MISUSED) {
             misuse(shopper, &bearer, &key, body).await?;
         }
+        if shopper.chance(LISTED) {
+            see_listed(shopper, &accepted, &reply).await?;
+        }
         Ok((accepted, reply))
     }
 
@@ -288,7 +289,7 @@ impl Buyer<'_> {
         if choice.token == Token::ThreeDs {
             confirm_payment(shopper, accepted, choice.passes, until).await?;
         }
-        let ended = self.wait_for_end(shopper, accepted, until).await?;
+        let ended = self.follower.wait_for_end(shopper, accepted, until).await?;
         let within = shopper.run.args.end_within;
         shopper.check("ended", ended, || {
             format!(
@@ -329,114 +330,6 @@ impl Buyer<'_> {
         });
         Ok(())
     }
-
-    /// Returns whether the order ended in time.
-    async fn wait_for_end(
-        &mut self,
-        shopper: &mut Shopper,
-        accepted: &Accepted,
-        until: Instant,
-    ) -> Result<bool, Lost> {
-        let run = Arc::clone(&shopper.run);
-        let mut watch = OrderWatch::new(&accepted.channel);
-        while self.shared.live_offered.load(Ordering::Relaxed) && run.clock.instant() < until {
-            if self.live.is_none() {
-                self.connect(shopper).await?;
-            }
-            let Some(live) = &mut self.live else { break };
-            match live.follow(&mut watch, &run.clock, until).await {
-                Ok(()) => return Ok(true),
-                Err(LiveFault::Silent) => {
-                    self.live = None;
-                    let ended = poll(shopper, accepted, until, |order| order.status != "pending")
-                        .await?
-                        .is_some();
-                    shopper.check("live", !ended, || {
-                        format!("the end of {} was never told", accepted.order_id)
-                    });
-                    return Ok(ended);
-                }
-                Err(fault) => self.lost_feed(shopper, &mut watch, fault, until).await?,
-            }
-        }
-        poll(shopper, accepted, until, |order| order.status != "pending")
-            .await
-            .map(|order| order.is_some())
-    }
-
-    /// A goodbye that invites us back and, in a run that survives, any loss is followed by a resume.
-    async fn lost_feed(
-        &mut self,
-        shopper: &mut Shopper,
-        watch: &mut OrderWatch,
-        fault: LiveFault,
-        until: Instant,
-    ) -> Result<(), Lost> {
-        self.live = None;
-        let run = Arc::clone(&shopper.run);
-        match fault {
-            LiveFault::Bye {
-                code: 4000 | 4001 | 4008,
-                after,
-            } => run.clock.sleep(after).await,
-            LiveFault::Broken(_) | LiveFault::Closed | LiveFault::Unreachable(_) if run.args.survive => {
-                if !run.ready_by(until).await {
-                    return Err(Lost);
-                }
-            }
-            fault => {
-                shopper.check("live", false, || chain(&fault));
-                watch.forget();
-                run.clock.sleep(Duration::from_millis(100)).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn connect(&mut self, shopper: &mut Shopper) -> Result<(), Lost> {
-        let run = Arc::clone(&shopper.run);
-        let limit = Duration::from_secs(run.args.timeout);
-        let until = run.clock.instant() + Duration::from_secs(run.args.survive_for);
-        let mut attempt = 0;
-        loop {
-            let token = shopper.token().await?;
-            let fault = match Live::open(&run.target, &token, limit).await {
-                Ok(live) => {
-                    self.live = Some(live);
-                    return Ok(());
-                }
-                Err(fault) => fault,
-            };
-            match fault {
-                LiveFault::NotOffered(404) => {
-                    run.note("the live feed is not offered (404): orders were polled");
-                    self.shared.live_offered.store(false, Ordering::Relaxed);
-                    return Ok(());
-                }
-                LiveFault::Bye {
-                    code: 4000 | 4029,
-                    after,
-                } if run.clock.instant() < until => {
-                    run.clock.sleep(after.max(FIRST_POLL)).await;
-                }
-                // A node going down answers 503, a dead one nothing.
-                _ if run.args.survive && run.clock.instant() < until => {
-                    if !run.ready_by(until).await {
-                        return Err(Lost);
-                    }
-                    attempt += 1;
-                    let pause = run
-                        .clock
-                        .backoff(attempt, Duration::from_millis(50), Duration::from_secs(1));
-                    run.clock.sleep(pause).await;
-                }
-                fault => {
-                    shopper.check("live", false, || chain(&fault));
-                    return Err(Lost);
-                }
-            }
-        }
-    }
 }
 
 /// The same key and the same body must answer the same bytes, and say so.
@@ -460,6 +353,33 @@ async fn replay(shopper: &mut Shopper, call: &Call, first: &Reply) -> Result<(),
     Ok(())
 }
 
+/// A list read with the position of the write includes it, or says that it is behind (invariant I8).
+async fn see_listed(shopper: &mut Shopper, accepted: &Accepted, write: &Reply) -> Result<(), Lost> {
+    const KIND: &str = "GET orders";
+    let written = position(write);
+    shopper.check("position", written.is_some(), || {
+        "a checkout without Position".to_owned()
+    });
+    let Some(written) = written else { return Ok(()) };
+    let call = Call::get("/v1/orders?limit=10")
+        .bearer(&shopper.token().await?)
+        .header(HeaderName::from_static("position"), &written);
+    let reply = shopper.call(KIND, &call).await?;
+    shopper.expect(KIND, &reply, 200)?;
+    let page: Page<ListedOrder> = shopper.read(KIND, &reply)?;
+    let listed = page.items.iter().any(|order| order.order_id == accepted.order_id);
+    let behind = reply.answer.header("age").is_some();
+    if behind {
+        shopper
+            .run
+            .note("a list of orders was behind by more than it may wait, and said so (Age)");
+    }
+    shopper.check("reads its own write", listed || behind, || {
+        format!("{} is not in the list, at {written}", accepted.order_id)
+    });
+    Ok(())
+}
+
 /// The same key with another body must be refused.
 async fn misuse(
     shopper: &mut Shopper,
@@ -478,86 +398,6 @@ async fn misuse(
         .json(&body);
     let reply = shopper.call(kind, &call).await?;
     shopper.expect(kind, &reply, 422)
-}
-
-/// The 3-D-Secure step. An order that was cancelled in the meantime (sold out) may refuse it.
-async fn confirm_payment(
-    shopper: &mut Shopper,
-    accepted: &Accepted,
-    passes: bool,
-    until: Instant,
-) -> Result<(), Lost> {
-    const KIND: &str = "POST confirm-payment";
-    let asked = |order: &Order| order.payment.status == "requires_action" || order.status != "pending";
-    let order = poll(shopper, accepted, until, asked).await?;
-    shopper.check("requires_action", order.is_some(), || {
-        format!("{} never asks for it", accepted.order_id)
-    });
-    let Some(order) = order else { return Err(Lost) };
-    if order.status != "pending" {
-        return Ok(());
-    }
-    let outcome = if passes { "succeed" } else { "fail" };
-    let key = shopper.run.clock.new_id().to_string();
-    let path = format!("/v1/orders/{}/confirm-payment", encoded(&accepted.order_id));
-    let call = Call::post(path)
-        .bearer(&shopper.token().await?)
-        .key(&key)
-        .json(&json!({"outcome": outcome}));
-    let reply = shopper.call(KIND, &call).await?;
-    if reply.answer.status.as_u16() == 409 {
-        return Ok(());
-    }
-    shopper.expect(KIND, &reply, 202)?;
-    let ack = shopper.ack(AckKind::ConfirmPayment, shopper.customer_id());
-    shopper
-        .acknowledge(Ack {
-            order_id: Some(accepted.order_id.clone()),
-            outcome: Some(outcome.to_owned()),
-            position: position(&reply),
-            idempotency_key: Some(key),
-            ..ack
-        })
-        .await;
-    Ok(())
-}
-
-/// Reads the order until it is as wanted; `None` when that takes too long.
-async fn poll(
-    shopper: &mut Shopper,
-    accepted: &Accepted,
-    until: Instant,
-    wanted: impl Fn(&Order) -> bool + Send,
-) -> Result<Option<Order>, Lost> {
-    const KIND: &str = "GET order";
-    let mut pause = FIRST_POLL;
-    loop {
-        let call = Call::get(&accepted.status_url).bearer(&shopper.token().await?);
-        let reply = shopper.aside(KIND, &call).await?;
-        shopper.expect(KIND, &reply, 200)?;
-        let order: Order = shopper.read(KIND, &reply)?;
-        if wanted(&order) {
-            return Ok(Some(order));
-        }
-        if shopper.run.clock.instant() + pause > until {
-            return Ok(None);
-        }
-        shopper.run.clock.sleep(pause).await;
-        pause = (pause * 3 / 2).min(SLOWEST_POLL);
-    }
-}
-
-/// The ended order, once an authorisation it no longer needs is given back (or it has had time to).
-async fn settled_order(shopper: &mut Shopper, accepted: &Accepted) -> Result<Order, Lost> {
-    let until = shopper.run.clock.instant() + SETTLED_WITHIN;
-    let settled = |order: &Order| order.status != "cancelled" || order.payment.status != "authorised";
-    if let Some(order) = poll(shopper, accepted, until, settled).await? {
-        return Ok(order);
-    }
-    shopper.check("settled", false, || {
-        format!("{} is cancelled and still authorised", accepted.order_id)
-    });
-    Err(Lost)
 }
 
 fn cancelled_because(order: &Order) -> Option<&str> {

@@ -86,7 +86,8 @@ pub struct LoadArgs {
     /// A seller's token: counts the stock of --sku before and after.
     #[arg(long, value_name = "TOKEN")]
     pub seller_token: Option<String>,
-    /// The data folder of the node: its key signs the tokens the run needs.
+    /// The data folder of the node: its key signs the tokens that are not given.
+    // The shoppers stand outside the shop and sign nothing: `main` fills in both tokens.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Do not ask for the invariants.

@@ -24,6 +24,7 @@ pub mod catalogue;
 pub mod checkout;
 pub mod cli;
 pub mod client;
+pub mod follow;
 pub mod listing;
 pub mod live;
 pub mod model;
@@ -115,9 +116,6 @@ pub enum LoadFault {
     /// A shopper crashed: a bug of the generator.
     #[error("a shopper crashed")]
     Shopper(#[source] tokio::task::JoinError),
-    /// Options that do not go together.
-    #[error("{0}")]
-    Usage(String),
     /// The report cannot be written.
     #[error("cannot write the report")]
     Output(#[source] std::io::Error),
@@ -128,7 +126,7 @@ impl LoadFault {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Target(TargetFault::NotPlainHttp(_)) | Self::Usage(_) => 2,
+            Self::Target(TargetFault::NotPlainHttp(_)) => 2,
             _ => 1,
         }
     }

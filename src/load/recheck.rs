@@ -281,18 +281,19 @@ pub async fn recheck(path: &Path, question: &Question) -> Result<Recheck, LoadFa
 async fn ask(question: &Question, log: &AckLog, id: String, mut customer: Customer) -> Recheck {
     let mut found = Recheck::default();
     let mut client = Client::new(question.target.clone(), LIMIT);
-    let signed_in = sign_in(question, log, &mut client, &id, &mut customer).await;
-    let token = match (&signed_in, &question.token) {
-        (Ok(()), _) => Some(customer.access_token.clone()),
-        (Err(_), other) => other.clone(),
-    };
-    if let Err(why) = &signed_in {
-        // What only the guest can see stays unasked.
-        found.unasked += customer.carts.len() as u64;
-        found.tell(format!("customer {id}: {why}"));
-    } else {
-        ask_cart(&mut client, &customer, &mut found).await;
+    let mut signed_in = sign_in(question, log, &mut client, &id, &mut customer).await;
+    if signed_in.is_ok() {
+        signed_in = ask_cart(&mut client, &customer, &mut found).await;
     }
+    let token = match &signed_in {
+        Ok(()) => Some(customer.access_token.clone()),
+        Err(why) => {
+            // What only the guest can see stays unasked.
+            found.unasked += customer.carts.len() as u64;
+            found.unasked(format!("customer {id}: {why}"));
+            question.token.clone()
+        }
+    };
     for (order_id, order) in &customer.orders {
         let Some(token) = &token else {
             found.unasked(format!("order {order_id}: its guest cannot sign in"));
@@ -335,14 +336,11 @@ async fn sign_in(
     log.write(&ack).await.map_err(|fault| chain(&fault))
 }
 
-async fn ask_cart(client: &mut Client, customer: &Customer, found: &mut Recheck) {
-    if customer.carts.is_empty() {
-        return;
-    }
-    let shown: Cart = match get(client, "/v1/cart", &customer.access_token).await {
-        Ok(cart) => cart,
-        Err(why) => return found.unasked(format!("cart: {why}")),
-    };
+/// Compares the cart; an error says that the guest is not known (any more) or the shop in trouble.
+async fn ask_cart(client: &mut Client, customer: &Customer, found: &mut Recheck) -> Result<(), String> {
+    let shown: Cart = get(client, "/v1/cart", &customer.access_token)
+        .await
+        .map_err(|why| format!("cart: {why}"))?;
     for (cart_id, promised) in &customer.carts {
         found.carts += 1;
         if *cart_id != shown.cart_id {
@@ -354,6 +352,7 @@ async fn ask_cart(client: &mut Client, customer: &Customer, found: &mut Recheck)
             found.broken(format!("cart {cart_id}: {fault}"));
         }
     }
+    Ok(())
 }
 
 async fn ask_order(
@@ -390,7 +389,7 @@ async fn replay(client: &mut Client, token: &str, id: &str, promised: &PromisedO
     let call = Call::post("/v1/cart/checkout").bearer(token).key(key).json(&body);
     match client.send(&call).await {
         Ok(answer) if answer.status.as_u16() == 202 && body_hash(&answer.body) == *hash => {
-            found.replayed += 1
+            found.replayed += 1;
         }
         Ok(answer) => found.broken(format!("order {id}: its key now answers {}", described(&answer))),
         Err(fault) => found.unasked(format!("order {id}: {}", chain(&fault))),

@@ -88,14 +88,14 @@ impl Tally {
     pub fn attempt(&self, kind: Kind, ending: Ending) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.with(kind, true, |measured| {
-            *measured.endings.entry(ending).or_default() += 1
+            *measured.endings.entry(ending).or_default() += 1;
         });
     }
 
     /// Records the latency of a logical call.
     pub fn latency(&self, kind: Kind, latency: Duration) {
         self.with(kind, true, |measured| {
-            measured.latency.saturating_record(micros(latency))
+            measured.latency.saturating_record(micros(latency));
         });
     }
 

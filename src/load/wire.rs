@@ -166,6 +166,13 @@ pub struct Order {
     pub history: Vec<Transition>,
 }
 
+/// An order in the list of its owner.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ListedOrder {
+    /// Which.
+    pub order_id: String,
+}
+
 /// The payment of an order.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Payment {
