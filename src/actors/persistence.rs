@@ -10,7 +10,7 @@
 //! - Positions are assigned here, gapless, and published to the tail in order, after the commit.
 //! - What is not *written* ends the shard's epoch here: nothing of that epoch is accepted again.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -334,8 +334,8 @@ impl PersistenceState {
 
     fn written(&mut self, statement: Statement, fenced: &[Shard]) {
         self.release(&statement);
-        let mut fresh: HashMap<Shard, Vec<Arc<Recorded>>> = HashMap::new();
-        let mut told: HashMap<EntityId, (u64, Option<Position>, Arc<dyn Listener>)> = HashMap::new();
+        let mut fresh: BTreeMap<Shard, Vec<Arc<Recorded>>> = HashMap::new();
+        let mut told: BTreeMap<EntityId, (u64, Option<Position>, Arc<dyn Listener>)> = HashMap::new();
         let mut lost = Vec::new();
         for ((append, first), (ticket, listener)) in
             statement.batch.appends.into_iter().zip(statement.waiting)
