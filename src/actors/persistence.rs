@@ -334,8 +334,8 @@ impl PersistenceState {
 
     fn written(&mut self, statement: Statement, fenced: &[Shard]) {
         self.release(&statement);
-        let mut fresh: BTreeMap<Shard, Vec<Arc<Recorded>>> = HashMap::new();
-        let mut told: BTreeMap<EntityId, (u64, Option<Position>, Arc<dyn Listener>)> = HashMap::new();
+        let mut fresh: BTreeMap<Shard, Vec<Arc<Recorded>>> = BTreeMap::new();
+        let mut told: BTreeMap<EntityId, (u64, Option<Position>, Arc<dyn Listener>)> = BTreeMap::new();
         let mut lost = Vec::new();
         for ((append, first), (ticket, listener)) in
             statement.batch.appends.into_iter().zip(statement.waiting)
