@@ -143,7 +143,7 @@ impl Browse {
         shopper.check("list", wrong.is_empty(), || {
             format!("{path}: {}", wrong.join("; "))
         });
-        shopper.check("facets", page.items.is_empty() == (count == 0), || {
+        shopper.check("facets", !page.items.is_empty(), || {
             format!("{path}: {} items, the facet said {count}", page.items.len())
         });
         let Some(product) = shopper.pick(&page.items).cloned() else {

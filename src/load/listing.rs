@@ -160,65 +160,66 @@ fn order_fault(filter: &Filter, before: (i64, i64), after: (i64, i64)) -> Option
     (!holds).then(|| format!("price {} after {}", after.1, before.1))
 }
 
-/// The choices facets offer: attribute, value, and how many products there are.
+/// The choices facets offer: attribute, value, and how many products there are (0: not said).
 ///
-/// Understands `{"name": {"value": 3}}` as well as lists of objects that name the attribute under
-/// `name` or `attribute` and list `values` of `{"value", "count"}`.
+/// Reads `{"attributes": [{"name", "count", "values": [{"value", "count"}], "range": {"min", "max"}}]}`,
+/// or that list alone.
 #[must_use]
 pub fn choices(facets: &Value) -> Vec<(String, String, u64)> {
     let mut choices = Vec::new();
-    match facets {
-        Value::Object(object) => {
-            for (name, values) in object {
-                values_of(name, values, &mut choices);
+    let list = facets.get("attributes").unwrap_or(facets).as_array();
+    for facet in list.into_iter().flatten() {
+        let Some(name) = facet.get("name").and_then(Value::as_str) else {
+            continue;
+        };
+        for entry in facet
+            .get("values")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(value) = entry.get("value").and_then(text) {
+                choices.push((name.to_owned(), value, count_of(entry)));
             }
         }
-        Value::Array(list) => {
-            for facet in list {
-                let name = ["attribute", "name"]
-                    .iter()
-                    .find_map(|key| facet.get(*key)?.as_str());
-                if let (Some(name), Some(values)) = (name, facet.get("values")) {
-                    values_of(name, values, &mut choices);
-                }
-            }
+        let bound = |side| facet.get("range")?.get(side)?.as_f64();
+        if let (Some(min), Some(max)) = (bound("min"), bound("max")) {
+            choices.push((name.to_owned(), format!("{min}..{max}"), 0));
         }
-        _ => {}
     }
     choices
 }
 
-fn values_of(name: &str, values: &Value, choices: &mut Vec<(String, String, u64)>) {
-    match values {
-        Value::Object(counts) => {
-            for (value, count) in counts {
-                choices.push((name.to_owned(), value.clone(), count.as_u64().unwrap_or(0)));
-            }
-        }
-        Value::Array(list) => {
-            for entry in list {
-                let count = entry.get("count").and_then(Value::as_u64).unwrap_or(0);
-                if let Some(value) = entry.get("value").and_then(text) {
-                    choices.push((name.to_owned(), value, count));
-                }
-            }
-        }
-        _ => {}
-    }
+fn count_of(entry: &Value) -> u64 {
+    entry.get("count").and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// Whether the attributes of a product include this value of this attribute. Icecat's names carry a
-/// prefix `attr_x_` that filters drop.
+/// Whether the attributes of a product include this value of this attribute: a text, a number, or a
+/// range `min..max`. Icecat's names carry a prefix `attr_x_` that filters drop.
 #[must_use]
 pub fn has_attribute(attributes: &serde_json::Map<String, Value>, name: &str, value: &str) -> bool {
     let found = attributes
         .get(name)
         .or_else(|| attributes.get(&format!("attr_x_{name}")));
     match found {
-        Some(Value::Array(list)) => list.iter().any(|entry| text(entry).as_deref() == Some(value)),
-        Some(found) => text(found).as_deref() == Some(value),
+        Some(Value::Array(list)) => list.iter().any(|entry| matches(entry, value)),
+        Some(found) => matches(found, value),
         None => false,
     }
+}
+
+fn matches(found: &Value, asked: &str) -> bool {
+    if text(found).as_deref() == Some(asked) {
+        return true;
+    }
+    let Some(found) = text(found).and_then(|found| found.trim().parse::<f64>().ok()) else {
+        return false;
+    };
+    let (min, max) = asked.split_once("..").unwrap_or((asked, asked));
+    let bound = |text: &str| text.parse::<f64>().ok();
+    bound(min)
+        .zip(bound(max))
+        .is_some_and(|(min, max)| (min..=max).contains(&found))
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -314,15 +315,37 @@ mod tests {
     }
 
     #[test]
-    fn facets_are_read_in_either_form() {
-        let by_name = json!({"colour": [{"value": "red", "count": 3}], "wifi": {"true": 2}});
-        let listed = json!([{"name": "colour", "values": [{"value": "red", "count": 3}]}]);
-        assert_eq!(choices(&by_name).len(), 2);
-        assert_eq!(choices(&listed), [("colour".to_owned(), "red".to_owned(), 3)]);
+    fn facets_offer_values_and_ranges() {
+        let listed = json!([
+            {"name": "colour", "count": 3, "values": [{"value": "red", "count": 3}]},
+            {"name": "diagonal", "count": 9, "values": [], "range": {"min": 24.0, "max": 65.5}}]);
+        let found = choices(&json!({"brands": [{"value": "b", "count": 1}], "attributes": listed}));
+        assert_eq!(found, choices(&listed));
+        assert_eq!(found[0], ("colour".to_owned(), "red".to_owned(), 3));
+        assert_eq!(found[1], ("diagonal".to_owned(), "24..65.5".to_owned(), 0));
         assert!(choices(&Value::Null).is_empty());
-        let attributes = json!({"attr_x_diagonal": 55, "ports": ["hdmi", "usb"]});
+    }
+
+    #[test]
+    fn a_product_has_what_the_facet_said() {
+        let attributes = json!({"attr_x_diagonal": 55, "ports": ["hdmi", "usb"], "weight": "7.50"});
         let attributes = attributes.as_object().unwrap();
-        assert!(has_attribute(attributes, "diagonal", "55") && has_attribute(attributes, "ports", "usb"));
-        assert!(!has_attribute(attributes, "ports", "vga") && !has_attribute(attributes, "x", "1"));
+        for (name, value) in [
+            ("diagonal", "55"),
+            ("diagonal", "24..65.5"),
+            ("ports", "usb"),
+            ("weight", "7.5"),
+            ("weight", "7.50"),
+        ] {
+            assert!(has_attribute(attributes, name, value), "{name} {value}");
+        }
+        for (name, value) in [
+            ("diagonal", "60..65"),
+            ("ports", "vga"),
+            ("x", "1"),
+            ("ports", "1..2"),
+        ] {
+            assert!(!has_attribute(attributes, name, value), "{name} {value}");
+        }
     }
 }
