@@ -37,6 +37,8 @@ const RETRY_PAUSES: [Duration; 3] = [
 ];
 /// How long a start may take. Most of it is left to crash recovery, which reads the log again.
 const READY_WITHIN: Duration = Duration::from_secs(300);
+/// How long the creation of an empty database may take.
+const CREATE_WITHIN: Duration = Duration::from_secs(60);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const READY_POLL: Duration = Duration::from_millis(20);
 /// How long a clean stop may take; it writes a checkpoint.
@@ -85,7 +87,11 @@ impl Embedded {
     pub async fn start(data_dir: &Path) -> Result<Self, EmbeddedFault> {
         let folder = Arc::new(Folder::claim(data_dir).await?);
         let postmaster = start_postmaster(&folder).await?;
-        create_database(&folder).await?;
+        let created = timeout(CREATE_WITHIN, create_database(&folder)).await;
+        if let Err(fault) = created.unwrap_or_else(|_| Err(not_ready(&folder, CREATE_WITHIN, &postmaster))) {
+            postmaster.stop(STOP_WITHIN).await;
+            return Err(fault);
+        }
 
         let (state_tx, state) = watch::channel(State::Serving(postmaster.pid()));
         let (stop, stop_rx) = watch::channel(false);
@@ -222,10 +228,7 @@ async fn keep_running(
             })
         } else {
             tokio::select! {
-                () = told(&mut stop) => {
-                    state.send_replace(State::Stopped);
-                    return;
-                }
+                () = told(&mut stop) => break,
                 outcome = start_postmaster(&folder) => outcome,
             }
         };
@@ -241,6 +244,11 @@ async fn keep_running(
             }
         }
     }
+    // Told to stop in the middle of a restart: whatever it has started shall not stay.
+    if let Err(fault) = leftovers::end(&folder).await {
+        tracing::error!(%fault, "the embedded PostgreSQL could not be stopped");
+    }
+    state.send_replace(State::Stopped);
 }
 
 /// Waits for the word to stop, or for the [`Embedded`] to be dropped, which is the same.
@@ -279,19 +287,20 @@ async fn try_start(folder: &Arc<Folder>) -> Result<Postmaster, EmbeddedFault> {
         }
         ready = timeout(READY_WITHIN, wait_until_ready(folder)) => ready,
     };
-    let checked = match ready {
-        Ok(checked) => checked,
-        Err(_) => Err(EmbeddedFault::NotReady {
-            folder: folder.root().into(),
-            seconds: READY_WITHIN.as_secs(),
-            last_words: postmaster.last_words(),
-        }),
-    };
+    let checked = ready.unwrap_or_else(|_| Err(not_ready(folder, READY_WITHIN, &postmaster)));
     if let Err(fault) = checked {
         postmaster.stop(STOP_WITHIN).await;
         return Err(fault);
     }
     Ok(postmaster)
+}
+
+fn not_ready(folder: &Folder, waited: Duration, postmaster: &Postmaster) -> EmbeddedFault {
+    EmbeddedFault::NotReady {
+        folder: folder.root().into(),
+        seconds: waited.as_secs(),
+        last_words: postmaster.last_words(),
+    }
 }
 
 /// Connects until a connection is accepted, then checks what it promises.

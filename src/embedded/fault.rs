@@ -19,7 +19,7 @@ pub enum EmbeddedFault {
     NoBinaries,
 
     /// A helper of the start is missing.
-    #[error("{program} could not be run ({source}): install {package}")]
+    #[error("{program} could not be run: {source} (it is part of the package {package})")]
     NoProgram {
         /// What could not be run.
         program: PathBuf,

@@ -167,7 +167,11 @@ fn runs_by_hand(folder: &Folder, pid: i32) -> bool {
     let serves_another_shop = arguments
         .iter()
         .any(|argument| argument.starts_with("cluster_name=globalshop-"));
-    let elsewhere = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|place| place != folder.cluster());
+    let place = fs::read_link(format!("/proc/{pid}/cwd"));
+    let elsewhere = match (place, folder.cluster().canonicalize()) {
+        (Ok(place), Ok(cluster)) => place != cluster,
+        _ => false,
+    };
     is_server && !serves_another_shop && !elsewhere
 }
 

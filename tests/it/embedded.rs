@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use globalshop::embedded::{Embedded, EmbeddedFault};
 use rustix::process::{Pid, Signal, kill_process};
@@ -55,15 +55,18 @@ fn backend_of(server: u32) -> u32 {
     children.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// A process of PostgreSQL's own user, the kind that its lock files take for a living server.
-fn neighbour(data: &Path, program: &str) -> Child {
+/// A program run by PostgreSQL's own user.
+fn as_postgres(data: &Path, program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .current_dir("/");
     let owner = fs::metadata(data.join("postgres")).unwrap();
     if rustix::process::geteuid().is_root() {
-        command.uid(owner.uid()).gid(owner.gid()).current_dir("/");
+        command.uid(owner.uid()).gid(owner.gid());
     }
-    command.spawn().unwrap()
+    command
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +236,7 @@ async fn a_stale_lock_file_that_names_a_zombie_or_a_stranger_is_seen_through() {
     let embedded = Embedded::start(scratch.path()).await.unwrap();
     embedded.stop().await;
 
-    let mut zombie = neighbour(scratch.path(), "true");
+    let mut zombie = as_postgres(scratch.path(), Path::new("true")).spawn().unwrap();
     eventually("a zombie", async || {
         if is_alive(zombie.id()) {
             Err("alive")
@@ -242,7 +245,7 @@ async fn a_stale_lock_file_that_names_a_zombie_or_a_stranger_is_seen_through() {
         }
     })
     .await;
-    let mut stranger = neighbour(scratch.path(), "cat");
+    let mut stranger = as_postgres(scratch.path(), Path::new("cat")).spawn().unwrap();
     for pid in [zombie.id(), stranger.id()] {
         for mark in ["postgres/postmaster.pid", "socket/.s.PGSQL.5432.lock"] {
             fs::write(
@@ -259,6 +262,40 @@ async fn a_stale_lock_file_that_names_a_zombie_or_a_stranger_is_seen_through() {
     stranger.kill().unwrap();
     stranger.wait().unwrap();
     zombie.wait().unwrap();
+}
+
+/// Two servers on one cluster would destroy it, so one that we did not start is left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_somebody_started_by_hand_is_refused_and_left_alone() {
+    let scratch = Scratch::new();
+    let embedded = Embedded::start(scratch.path()).await.unwrap();
+    let program = fs::read_link(format!("/proc/{}/exe", embedded.server_pid().unwrap())).unwrap();
+    embedded.stop().await;
+
+    let cluster = scratch.path().join("postgres");
+    let mut by_hand = as_postgres(scratch.path(), &program)
+        .arg("-D")
+        .arg(&cluster)
+        .args(["-c", "listen_addresses=", "-k"])
+        .arg(scratch.path().join("socket"))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("a server started by hand", async || {
+        let noted = fs::read_to_string(cluster.join("postmaster.pid")).unwrap_or_default();
+        if noted.contains("ready") {
+            Ok(())
+        } else {
+            Err(noted)
+        }
+    })
+    .await;
+
+    let fault = Embedded::start(scratch.path()).await.unwrap_err();
+    assert!(matches!(fault, EmbeddedFault::Foreign { .. }), "{fault}");
+    assert!(is_alive(by_hand.id()), "it was ended");
+    kill(by_hand.id(), Signal::INT);
+    by_hand.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
