@@ -49,7 +49,10 @@ async function bundle(entryPoints) {
 /** Takes a file over as it is, under a hashed name. */
 async function take(logical, path, change = (text) => text) {
   const raw = await readFile(join(here, path));
-  const content = Buffer.from(change(raw.toString("utf8")));
+  await write(logical, Buffer.from(change(raw.toString("utf8"))));
+}
+
+async function write(logical, content) {
   const hash = createHash("sha256").update(content).digest("hex").slice(0, 8).toUpperCase();
   const extension = extname(logical);
   const name = `${basename(logical, extension)}-${hash}${extension}`;
@@ -57,9 +60,23 @@ async function take(logical, path, change = (text) => text) {
   manifest[logical] = name;
 }
 
+/** The licences of everything above, which ask to travel with it. */
+async function licences() {
+  const { dependencies } = JSON.parse(await readFile(join(here, "package.json"), "utf8"));
+  const texts = await Promise.all(
+    Object.keys(dependencies).sort().map(async (name) => {
+      const folder = join(here, "node_modules", name);
+      const files = (await readdir(folder)).filter((file) => /^(licen[cs]e|notice)/i.test(file)).sort();
+      const parts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")));
+      return `${name}\n\n${parts.join("\n").trim()}\n`;
+    }),
+  );
+  await write("licences.txt", Buffer.from(texts.join(`\n${"=".repeat(72)}\n\n`)));
+}
+
 async function compress() {
   for (const name of await readdir(dist)) {
-    if (!/\.(css|js|svg)$/.test(name)) continue;
+    if (!/\.(css|js|svg|txt)$/.test(name)) continue;
     const plain = await readFile(join(dist, name));
     const packed = gzipSync(plain, { level: 9 });
     if (packed.length < plain.length) await writeFile(join(dist, `${name}.gz`), packed);
@@ -74,6 +91,7 @@ const withoutMap = (text) => text.replace(/\n(\/\/# |\/\*# )sourceMappingURL=.*$
 await take("icon.svg", "assets/icon.svg");
 await take("swagger-ui.css", "node_modules/swagger-ui-dist/swagger-ui.css", withoutMap);
 await take("swagger-ui.js", "node_modules/swagger-ui-dist/swagger-ui-bundle.js", withoutMap);
+await licences();
 await compress();
 const sorted = Object.fromEntries(Object.entries(manifest).sort(([a], [b]) => (a < b ? -1 : 1)));
 await writeFile(join(dist, "manifest.json"), `${JSON.stringify(sorted, null, 2)}\n`);

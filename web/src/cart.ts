@@ -34,7 +34,7 @@ class CartBadge extends LiveElement {
 
   protected override render(): TemplateResult | typeof nothing {
     if (this.count === 0) return nothing;
-    return html`<span class="badge">${this.count}<span class="hush"> items</span></span>`;
+    return html`<span class="badge">${this.count}<span class="hush"> item${this.count === 1 ? "" : "s"}</span></span>`;
   }
 
   private take(data: Json): void {

@@ -260,14 +260,3 @@ pub struct StockFigures {
     /// Can be sold now.
     pub available: u64,
 }
-
-impl StockFigures {
-    /// Share of `part` in what is on hand, in percent, for the bar.
-    pub fn share(&self, part: &u64) -> u64 {
-        if self.on_hand == 0 {
-            0
-        } else {
-            part.saturating_mul(100) / self.on_hand
-        }
-    }
-}
