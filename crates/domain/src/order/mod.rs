@@ -182,6 +182,21 @@ impl Status {
         Self::Refunded,
     ];
 
+    /// What the outside calls an order in this phase with its payment in that state.
+    #[must_use]
+    pub const fn of(phase: Phase, payment: crate::payment::Status) -> Self {
+        let refunded = matches!(payment, crate::payment::Status::Refunded);
+        match phase {
+            Phase::Pending | Phase::Committing | Phase::Capturing => Self::Pending,
+            Phase::Confirmed => Self::Confirmed,
+            Phase::Packed | Phase::Shipped | Phase::Delivered if refunded => Self::Refunded,
+            Phase::Packed => Self::Packed,
+            Phase::Shipped => Self::Shipped,
+            Phase::Delivered => Self::Delivered,
+            Phase::Cancelled => Self::Cancelled,
+        }
+    }
+
     /// The stable lower-case name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -200,17 +215,8 @@ impl Status {
 impl Placed {
     /// What the outside calls this state.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let refunded = self.payment.status == crate::payment::Status::Refunded;
-        match self.phase {
-            Phase::Pending | Phase::Committing | Phase::Capturing => Status::Pending,
-            Phase::Confirmed => Status::Confirmed,
-            Phase::Packed | Phase::Shipped | Phase::Delivered if refunded => Status::Refunded,
-            Phase::Packed => Status::Packed,
-            Phase::Shipped => Status::Shipped,
-            Phase::Delivered => Status::Delivered,
-            Phase::Cancelled => Status::Cancelled,
-        }
+    pub const fn status(&self) -> Status {
+        Status::of(self.phase, self.payment.status)
     }
 
     /// Whether the order is still before its capture, so that it can expire.

@@ -1,0 +1,258 @@
+//! How far a view has come in every shard, in the database and as seen by readers who wait.
+//!
+//! **Invariant:** a view's rows and its position change in one transaction, and only from the
+//! position that transaction started at. Commits are asynchronous (a view can be derived again), so
+//! a crash of the database may take the last of them back, rows and position together; a view that
+//! finds itself further back than it was refuses to follow until it was asked for its position.
+
+use std::sync::Arc;
+
+use sqlx::{PgPool, Postgres, Transaction};
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+use super::fault::{READ_LIMIT, ViewFault, within};
+use crate::domain::{Shard, ShardCount};
+use crate::journal::{Position, Recorded};
+
+/// One view's place in every shard.
+#[derive(Debug)]
+pub(super) struct Course {
+    view: &'static str,
+    answers: Answers,
+    pool: PgPool,
+    places: Box<[Place]>,
+}
+
+/// What a view's readers are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// Rows: whoever wrote them.
+    FromRows,
+    /// This node's memory, which every event has to pass through.
+    FromMemory,
+}
+
+#[derive(Debug)]
+struct Place {
+    stored: Mutex<Stored>,
+    reached: watch::Sender<Position>,
+}
+
+/// What this node knows of the position in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    /// It is this.
+    At(Position),
+    /// A write ended badly or was abandoned: it has to be read.
+    Unsure,
+    /// It went back. Following goes on only after somebody asked where from.
+    Fallen,
+}
+
+/// The right to move a view in one shard. Dropped before [`Turn::show`] it leaves the position to be
+/// read again.
+pub(super) struct Turn<'a> {
+    course: &'a Course,
+    shard: Shard,
+    stored: MutexGuard<'a, Stored>,
+    /// Where the rows in the database are.
+    pub(super) position: Position,
+}
+
+impl Course {
+    /// Reads where `view` is in each shard, and makes a place for shards it has not seen.
+    pub(super) async fn open(
+        view: &'static str,
+        answers: Answers,
+        pool: PgPool,
+        shards: ShardCount,
+    ) -> Result<Self, ViewFault> {
+        let last = i16::try_from(shards.get()).unwrap_or(i16::MAX) - 1;
+        within("make room for positions", READ_LIMIT, async {
+            sqlx::query!(
+                "insert into view_position (view, shard, position)
+                 select $1, shard, 0 from generate_series(0, $2::smallint) as shard
+                 on conflict (view, shard) do nothing",
+                view,
+                last,
+            )
+            .execute(&pool)
+            .await
+        })
+        .await?;
+        let mut positions = vec![Position(0); usize::from(shards.get())];
+        let rows = within("read positions", READ_LIMIT, async {
+            sqlx::query!("select shard, position from view_position where view = $1", view)
+                .fetch_all(&pool)
+                .await
+        })
+        .await?;
+        for row in rows {
+            if let Some(position) = usize::try_from(row.shard)
+                .ok()
+                .and_then(|at| positions.get_mut(at))
+            {
+                *position = Position(row.position);
+            }
+        }
+        let places = positions
+            .into_iter()
+            .map(|position| Place {
+                stored: Mutex::new(Stored::At(position)),
+                reached: watch::Sender::new(position),
+            })
+            .collect();
+        Ok(Self {
+            view,
+            answers,
+            pool,
+            places,
+        })
+    }
+
+    fn place(&self, shard: Shard) -> Result<&Place, ViewFault> {
+        self.places.get(usize::from(shard.0)).ok_or(ViewFault::Moved {
+            view: self.view,
+            shard: shard.0,
+        })
+    }
+
+    /// What readers see of a shard. Moves after the commit.
+    pub(super) fn reached(&self, shard: Shard) -> Position {
+        self.place(shard)
+            .map_or(Position(0), |place| *place.reached.borrow())
+    }
+
+    /// Tells of every move in a shard.
+    pub(super) fn watch(&self, shard: Shard) -> Option<watch::Receiver<Position>> {
+        Some(self.place(shard).ok()?.reached.subscribe())
+    }
+
+    /// Every shard with what readers see of it.
+    pub(super) fn all_reached(&self) -> Vec<Position> {
+        self.places.iter().map(|place| *place.reached.borrow()).collect()
+    }
+
+    /// Where following starts: after the rows in the database, or, for a view that also keeps its
+    /// answers in memory, after what this node's memory has.
+    pub(super) async fn position(&self, shard: Shard) -> Result<Position, ViewFault> {
+        let place = self.place(shard)?;
+        let mut stored = place.stored.lock().await;
+        let position = self.read(shard).await?;
+        *stored = Stored::At(position);
+        let start = match self.answers {
+            Answers::FromRows => position,
+            Answers::FromMemory => position.min(*place.reached.borrow()),
+        };
+        place
+            .reached
+            .send_if_modified(|reached| std::mem::replace(reached, start) != start);
+        Ok(start)
+    }
+
+    /// Takes the turn to move in a shard.
+    pub(super) async fn turn(&self, shard: Shard) -> Result<Turn<'_>, ViewFault> {
+        let place = self.place(shard)?;
+        let mut stored = place.stored.lock().await;
+        let position = match *stored {
+            Stored::At(position) => position,
+            Stored::Unsure => self.read(shard).await?,
+            Stored::Fallen => return Err(self.moved(shard)),
+        };
+        if position < *place.reached.borrow() {
+            *stored = Stored::Fallen;
+            return Err(self.moved(shard));
+        }
+        *stored = Stored::Unsure;
+        Ok(Turn {
+            course: self,
+            shard,
+            stored,
+            position,
+        })
+    }
+
+    const fn moved(&self, shard: Shard) -> ViewFault {
+        ViewFault::Moved {
+            view: self.view,
+            shard: shard.0,
+        }
+    }
+
+    async fn read(&self, shard: Shard) -> Result<Position, ViewFault> {
+        let position = within("read a position", READ_LIMIT, async {
+            sqlx::query_scalar!(
+                "select position from view_position where view = $1 and shard = $2",
+                self.view,
+                row_shard(shard),
+            )
+            .fetch_optional(&self.pool)
+            .await
+        })
+        .await?;
+        Ok(Position(position.unwrap_or(0)))
+    }
+}
+
+impl Turn<'_> {
+    /// The events whose rows are not in the database yet.
+    pub(super) fn unwritten<'e>(
+        &self,
+        events: &'e [Arc<Recorded>],
+    ) -> impl Iterator<Item = &'e Recorded> + use<'e> {
+        let position = self.position;
+        events
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(move |event| event.position > position)
+    }
+
+    /// Starts the transaction that writes rows and position.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.course
+            .pool
+            .begin_with("begin; set local synchronous_commit = off")
+            .await
+    }
+
+    /// Moves the position and commits. Readers see it after [`Turn::show`].
+    pub(super) async fn commit(
+        &mut self,
+        mut transaction: Transaction<'static, Postgres>,
+        through: Position,
+    ) -> Result<(), sqlx::Error> {
+        let moved = sqlx::query!(
+            "update view_position set position = $4 where view = $1 and shard = $2 and position = $3",
+            self.course.view,
+            row_shard(self.shard),
+            self.position.0,
+            through.0,
+        )
+        .execute(&mut *transaction)
+        .await?;
+        if moved.rows_affected() != 1 {
+            // Another writer was here. Nothing of this is kept; the next try reads where things are.
+            return Err(sqlx::Error::RowNotFound);
+        }
+        transaction.commit().await?;
+        self.position = through;
+        Ok(())
+    }
+
+    /// Ends the turn: readers who wait for `through` have it.
+    pub(super) fn show(mut self, through: Position) {
+        *self.stored = Stored::At(self.position);
+        if let Ok(place) = self.course.place(self.shard) {
+            place.reached.send_if_modified(|reached| {
+                let forward = through > *reached;
+                *reached = through.max(*reached);
+                forward
+            });
+        }
+    }
+}
+
+/// A shard as its column holds it.
+pub(super) fn row_shard(shard: Shard) -> i16 {
+    i16::try_from(shard.0).unwrap_or(i16::MAX)
+}

@@ -1,0 +1,80 @@
+//! How a view fails: the database, in one way or another. A view says no to nobody.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::journal::JournalFault;
+use crate::relay::ReadFault;
+
+/// A view could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewFault {
+    /// The database failed.
+    #[error("the views' database failed while it should {action}")]
+    Database {
+        /// What it was doing.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database did not answer in time.
+    #[error("the views' database did not {action} within {limit:?}")]
+    Late {
+        /// What it was doing.
+        action: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A stored row or event cannot be read.
+    #[error("{place} cannot be read")]
+    Unreadable {
+        /// Which.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The journal could not be read for a rebuild.
+    #[error("the journal could not be read")]
+    Journal(#[source] JournalFault),
+    /// Somebody else moved this view, or the database lost its last commits: ask for the view's
+    /// position again and follow from there.
+    #[error("view {view} is not where it was in shard {shard}")]
+    Moved {
+        /// Which view.
+        view: &'static str,
+        /// Which shard.
+        shard: u16,
+    },
+    /// The page token is not one this list has given.
+    #[error("the cursor is not one that this list has given")]
+    BadCursor,
+}
+
+impl From<ViewFault> for ReadFault {
+    fn from(fault: ViewFault) -> Self {
+        match fault {
+            ViewFault::Unreadable { .. } => Self::lasting("a view cannot read an event", fault),
+            _ => Self::temporary("a view cannot follow", fault),
+        }
+    }
+}
+
+/// Runs one piece of database work under a deadline.
+pub(super) async fn within<T>(
+    action: &'static str,
+    limit: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, ViewFault> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(ViewFault::Database { action, source }),
+        Err(_) => Err(ViewFault::Late { action, limit }),
+    }
+}
+
+/// How long a read for a caller who waits may take.
+pub(super) const READ_LIMIT: Duration = Duration::from_secs(3);
+/// How long writing one batch of events may take.
+pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(30);
