@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::Hosted;
+use super::ask::{Answer, Ask, AskError};
 use super::entity::{EntityMessage, Question, Reply};
 use super::shard::ShardMessage;
 use super::supervise::{Address, Undelivered};
 use crate::clock::Clock;
-use crate::cluster::{Answer, Ask, AskError};
 use crate::domain::cart::Cart;
 use crate::domain::order::Order;
 use crate::domain::product::Product;
@@ -113,7 +113,7 @@ impl Gates {
         }
     }
 
-    fn actor(&self, shard: Shard) -> Option<Arc<Address<ShardMessage>>> {
+    pub(super) fn actor(&self, shard: Shard) -> Option<Arc<Address<ShardMessage>>> {
         self.of(shard).actor.load_full()
     }
 }
@@ -161,7 +161,7 @@ impl Directories {
         entity.shard(self.journal.shards())
     }
 
-    /// See [`crate::cluster::Region::ask`].
+    /// See `Region::ask` of the cluster.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -179,7 +179,7 @@ impl Directories {
         self.put(entity, question, ask.patience).await
     }
 
-    /// See [`crate::cluster::Region::read`].
+    /// See `Region::read` of the cluster.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -280,7 +280,7 @@ impl Directories {
         }
     }
 
-    /// See [`crate::cluster::Region::at`].
+    /// See `Region::at` of the cluster.
     ///
     /// # Errors
     /// [`AskError::Unavailable`] when the journal does not answer.

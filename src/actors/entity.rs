@@ -16,13 +16,12 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::Hosted;
+use super::ask::{Answer, AskError, PositionToken};
 use super::directory::Directories;
 use super::persistence::{Listener, Load, PersistenceMessage, QUEUE_LIMIT, Settled};
 use super::stats::Life;
 use super::supervise::{Address, Failure, Member};
 use crate::clock::Clock;
-use crate::cluster::region::PositionToken;
-use crate::cluster::{Answer, AskError};
 use crate::domain::id::OperationId;
 use crate::domain::{Entity, EntityId, Millis, Shard};
 use crate::journal::stored::{self, Resting};

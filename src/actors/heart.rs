@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use ractor::{ActorCell, ActorId};
 use tokio::sync::watch;
 
+use super::bulk::Bulk;
 use super::directory::{Directories, Gates};
 use super::persistence::{Load, Persistence, PersistenceArguments, PersistenceMessage};
 use super::shard::{Resident, ShardActor, ShardArguments};
@@ -15,7 +16,6 @@ use super::stats::{Place, Tree};
 use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner};
 use super::timer::TimerBoard;
 use crate::clock::Clock;
-use crate::cluster::Region;
 use crate::domain::Shard;
 use crate::journal::Journal;
 use crate::relay::Tails;
@@ -49,6 +49,7 @@ pub struct Heart {
     directories: Arc<Directories>,
     spawner: Spawner,
     loads: Vec<Arc<Load>>,
+    bulk: Bulk,
     fatal: watch::Receiver<Option<String>>,
     clock: Clock,
 }
@@ -130,20 +131,28 @@ impl Heart {
             });
             root.tell(RootMessage::Start(Box::new(part)));
         }
+        let bulk = Bulk::new(Arc::clone(&directories), journal, writers, clock.clone());
         Ok(Self {
             root,
             directories,
             spawner,
             loads,
+            bulk,
             fatal: fatal_seen,
             clock,
         })
     }
 
-    /// The door to the entities.
+    /// Where the activations are.
     #[must_use]
-    pub fn region(&self) -> Region {
-        Region::new(Arc::clone(&self.directories))
+    pub const fn directories(&self) -> &Arc<Directories> {
+        &self.directories
+    }
+
+    /// The lane of bulk appends.
+    #[must_use]
+    pub const fn bulk(&self) -> &Bulk {
+        &self.bulk
     }
 
     /// The gates of the shards.

@@ -17,6 +17,8 @@
 //! - A refusal is a reply; an `Err` from an actor means its memory can no longer be trusted.
 //! - An actor asks nothing of its parent while it starts, and flushes nothing when it stops.
 
+pub mod ask;
+pub mod bulk;
 pub mod cart;
 pub mod directory;
 pub mod entity;

@@ -4,7 +4,7 @@
 //! a takeover alike: stop every activation, wait until they are gone, take the lease at the next
 //! epoch (which waits for any append still under way), and start from what the journal says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,6 @@ use super::persistence::{Load, PersistenceMessage};
 use super::stats::{Life, Place};
 use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner};
 use super::timer::{TimerActor, TimerArguments, TimerBoard};
-use crate::cluster::Region;
 use crate::domain::cart::Cart;
 use crate::domain::order::Order;
 use crate::domain::product::Product;
@@ -111,10 +110,28 @@ pub enum ShardMessage {
         /// Answered when it is there, or why not.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Keep these entities from being activated while a bulk append writes to them.
+    Reserve {
+        /// Which.
+        entities: Vec<EntityId>,
+        /// Answered with the epoch and those that could be reserved: the others are active.
+        reply: oneshot::Sender<Result<Reserved, String>>,
+    },
+    /// End a reservation.
+    Unreserve(Vec<EntityId>),
     /// Start a resident again.
     Readmit(usize),
     /// Look for idle activations.
     Sweep,
+}
+
+/// Entities kept for a bulk append.
+#[derive(Debug)]
+pub struct Reserved {
+    /// The epoch to write under.
+    pub epoch: Epoch,
+    /// Which ones; never an active one.
+    pub entities: Vec<EntityId>,
 }
 
 /// Starts shards.
@@ -143,6 +160,7 @@ pub struct ShardState {
     residents: HashMap<ActorId, (usize, ActorCell)>,
     timer: Option<(ActorId, ActorCell)>,
     waiting: HashMap<EntityId, Vec<oneshot::Sender<Result<(), String>>>>,
+    reserved: HashSet<EntityId>,
     trouble: HashMap<EntityId, Restarts>,
     resident_trouble: Restarts,
     tenancy: Option<Tenancy>,
@@ -159,8 +177,16 @@ impl Member for ShardActor {
     type Arguments = ShardArguments;
     type State = ShardState;
 
-    const LABELS: &'static [&'static str] =
-        &["claim", "claimed", "disturbed", "activate", "readmit", "sweep"];
+    const LABELS: &'static [&'static str] = &[
+        "claim",
+        "claimed",
+        "disturbed",
+        "activate",
+        "reserve",
+        "unreserve",
+        "readmit",
+        "sweep",
+    ];
 
     fn label(message: &ShardMessage) -> usize {
         match message {
@@ -168,8 +194,10 @@ impl Member for ShardActor {
             ShardMessage::Claimed(_) => 1,
             ShardMessage::Disturbed { .. } => 2,
             ShardMessage::Activate { .. } => 3,
-            ShardMessage::Readmit(_) => 4,
-            ShardMessage::Sweep => 5,
+            ShardMessage::Reserve { .. } => 4,
+            ShardMessage::Unreserve(_) => 5,
+            ShardMessage::Readmit(_) => 6,
+            ShardMessage::Sweep => 7,
         }
     }
 
@@ -187,6 +215,7 @@ impl Member for ShardActor {
             residents: HashMap::new(),
             timer: None,
             waiting: HashMap::new(),
+            reserved: HashSet::new(),
             trouble: HashMap::new(),
             resident_trouble: Restarts::default(),
             tenancy: None,
@@ -205,6 +234,8 @@ impl Member for ShardActor {
             ShardMessage::Claimed(Err(fault)) => state.claim_later(me, &fault),
             ShardMessage::Disturbed { epoch, reason } => state.disturbed(me, epoch, &reason),
             ShardMessage::Activate { entity, reply } => state.activate(me, entity, reply).await,
+            ShardMessage::Reserve { entities, reply } => state.reserve(entities, reply),
+            ShardMessage::Unreserve(entities) => state.unreserve(me, entities).await,
             ShardMessage::Readmit(index) => state.readmit(index).await?,
             ShardMessage::Sweep => {
                 state.sweep();
@@ -309,7 +340,7 @@ impl ShardState {
 
     async fn start_timer(&mut self, me: &Address<ShardMessage>, timers: Vec<Timer>) -> Result<(), Failure> {
         let arguments = TimerArguments {
-            region: Region::new(Arc::clone(&self.with.directories)),
+            directories: Arc::clone(&self.with.directories),
             clock: self.with.spawner.clock().clone(),
             timers,
         };
@@ -389,8 +420,8 @@ impl ShardState {
         if is_listed(&self.with.directories, &entity) {
             return tell(reply, Ok(()));
         }
-        if self.by_entity.contains_key(&entity) {
-            // It is resting; the next activation starts when it is gone.
+        if self.by_entity.contains_key(&entity) || self.reserved.contains(&entity) {
+            // It is resting, or a bulk append has it; the activation starts when that is over.
             let waiting = self.waiting.entry(entity).or_default();
             if waiting.len() < WAITING_LIMIT {
                 waiting.push(reply);
@@ -473,6 +504,43 @@ impl ShardState {
         Ok(())
     }
 
+    fn reserve(&mut self, entities: Vec<EntityId>, reply: oneshot::Sender<Result<Reserved, String>>) {
+        let Phase::Owning(epoch) = self.phase else {
+            reply.send(Err("the shard is being taken over".to_owned())).ok();
+            return;
+        };
+        let free =
+            |entity: &EntityId| !self.by_entity.contains_key(entity) && !self.reserved.contains(entity);
+        let entities: Vec<EntityId> = entities.into_iter().filter(free).collect();
+        self.reserved.extend(entities.iter().cloned());
+        if let Err(Ok(unheard)) = reply.send(Ok(Reserved { epoch, entities })) {
+            for entity in unheard.entities {
+                self.reserved.remove(&entity);
+            }
+        }
+    }
+
+    async fn unreserve(&mut self, me: &Address<ShardMessage>, entities: Vec<EntityId>) {
+        for entity in entities {
+            if self.reserved.remove(&entity) {
+                self.activate_for_waiting(me, entity).await;
+            }
+        }
+    }
+
+    async fn activate_for_waiting(&mut self, me: &Address<ShardMessage>, entity: EntityId) {
+        let Some(waiting) = self.waiting.remove(&entity) else {
+            return;
+        };
+        let result = match self.phase {
+            Phase::Owning(epoch) => self.spawn(me, entity, epoch).await,
+            _ => Err("the shard is being taken over".to_owned()),
+        };
+        for reply in waiting {
+            tell(reply, result.clone());
+        }
+    }
+
     fn sweep(&mut self) {
         let now = self.with.spawner.clock().instant();
         for child in self.children.values() {
@@ -498,16 +566,7 @@ impl ShardState {
                     .or_default()
                     .note(&RestartPolicy::ENTITY, now);
             }
-            let waiting = self.waiting.remove(&entity).unwrap_or_default();
-            if !waiting.is_empty() {
-                let result = match self.phase {
-                    Phase::Owning(epoch) => self.spawn(me, entity, epoch).await,
-                    _ => Err("the shard is being taken over".to_owned()),
-                };
-                for reply in waiting {
-                    tell(reply, result.clone());
-                }
-            }
+            self.activate_for_waiting(me, entity).await;
         } else if let Some((index, _)) = self.residents.remove(&child.id) {
             if matches!(self.phase, Phase::Owning(_)) {
                 let failure = child.failure.as_deref().unwrap_or("stopped");

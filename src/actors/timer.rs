@@ -11,9 +11,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::task::AbortHandle;
 
+use super::ask::{Ask, AskError};
+use super::directory::Directories;
 use super::supervise::{Address, Failure, Member};
 use crate::clock::Clock;
-use crate::cluster::{Ask, AskError, Region};
 use crate::domain::cart::Cart;
 use crate::domain::order::Order;
 use crate::domain::product::Product;
@@ -77,7 +78,7 @@ pub struct TimerActor;
 /// What a timer actor starts from.
 pub struct TimerArguments {
     /// The door to the entities.
-    pub region: Region,
+    pub directories: Arc<Directories>,
     /// The clock.
     pub clock: Clock,
     /// The timers the journal has.
@@ -86,7 +87,7 @@ pub struct TimerArguments {
 
 /// What a timer actor keeps.
 pub struct TimerState {
-    region: Region,
+    directories: Arc<Directories>,
     clock: Clock,
     due: HashMap<EntityId, Millis>,
     queue: BTreeSet<(Millis, EntityId)>,
@@ -111,7 +112,7 @@ impl Member for TimerActor {
 
     async fn start(&self, me: &Address<TimerMessage>, with: TimerArguments) -> Result<TimerState, Failure> {
         let mut state = TimerState {
-            region: with.region,
+            directories: with.directories,
             clock: with.clock,
             due: HashMap::new(),
             queue: BTreeSet::new(),
@@ -174,10 +175,10 @@ impl TimerState {
                 continue;
             }
             self.waking += 1;
-            let region = self.region.clone();
+            let directories = Arc::clone(&self.directories);
             let me = me.clone();
             tokio::spawn(async move {
-                wake(&region, &entity).await;
+                wake(&directories, &entity).await;
                 me.tell(TimerMessage::Woken { entity, due_at });
             });
         }
@@ -217,20 +218,20 @@ impl Drop for TimerState {
     }
 }
 
-async fn wake(region: &Region, entity: &EntityId) {
+async fn wake(directories: &Directories, entity: &EntityId) {
     match entity.kind() {
-        Kind::Cart => wake_one::<Cart>(region, entity).await,
-        Kind::Order => wake_one::<Order>(region, entity).await,
-        Kind::Product => wake_one::<Product>(region, entity).await,
-        Kind::Stock => wake_one::<Stock>(region, entity).await,
+        Kind::Cart => wake_one::<Cart>(directories, entity).await,
+        Kind::Order => wake_one::<Order>(directories, entity).await,
+        Kind::Product => wake_one::<Product>(directories, entity).await,
+        Kind::Stock => wake_one::<Stock>(directories, entity).await,
     }
 }
 
-async fn wake_one<E: super::Hosted>(region: &Region, entity: &EntityId) {
+async fn wake_one<E: super::Hosted>(directories: &Directories, entity: &EntityId) {
     let Some(command) = <E as Entity>::wake() else {
         return;
     };
-    match region.ask::<E>(entity, Ask::new(command)).await {
+    match directories.ask::<E>(entity, Ask::new(command)).await {
         Ok(_) => {}
         Err(AskError::Refused(refusal)) => tracing::warn!(%entity, %refusal, "a wake-up was refused"),
         Err(error) => tracing::warn!(%entity, %error, "a wake-up was not answered; it will be repeated"),

@@ -5,4 +5,5 @@
 
 pub mod region;
 
-pub use region::{Answer, Ask, AskError, Region};
+pub use crate::actors::ask::{Answer, Ask, AskError};
+pub use region::{PositionToken, Region};

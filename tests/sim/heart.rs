@@ -85,7 +85,7 @@ async fn simulate(seed: u64) {
     let world = Arc::new(World {
         clock,
         journal,
-        region: heart.region(),
+        region: Region::new(Arc::clone(heart.directories())),
         told: Mutex::default(),
     });
     let sku: Sku = "HOT-1".parse().unwrap();
