@@ -46,7 +46,8 @@ pub async fn write(writers: &Writers, batch: &Batch) -> Result<Vec<Shard>, Write
         &timers.sequence,
         &timers.shard,
         &timers.entity as &[&str],
-        cleared as &[&str],
+        &cleared.shard,
+        &cleared.entity as &[&str],
         &answers.at,
         &answers.sequence,
         &answers.shard,
@@ -98,7 +99,7 @@ struct Columns<'a> {
     held: Held,
     events: Events<'a>,
     timers: Timers<'a>,
-    cleared: Vec<&'a str>,
+    cleared: Cleared<'a>,
     answers: Answers<'a>,
 }
 
@@ -125,6 +126,12 @@ struct Events<'a> {
 struct Timers<'a> {
     due_at: Vec<i64>,
     sequence: Vec<i64>,
+    shard: Vec<i16>,
+    entity: Vec<&'a str>,
+}
+
+#[derive(Default)]
+struct Cleared<'a> {
     shard: Vec<i16>,
     entity: Vec<&'a str>,
 }
@@ -159,11 +166,14 @@ impl<'a> Columns<'a> {
             }
         }
         let mut timers = Timers::default();
-        let mut cleared = Vec::new();
+        let mut cleared = Cleared::default();
         for (entity, append) in changes {
             match append.timer {
                 TimerChange::Set(due_at) => timers.push(entity, append, due_at.0),
-                TimerChange::Clear => cleared.push(entity),
+                TimerChange::Clear => {
+                    cleared.shard.push(number(append.shard.0));
+                    cleared.entity.push(entity);
+                }
                 TimerChange::Keep => {}
             }
         }

@@ -41,14 +41,16 @@ timer_set as (
     set due_at = excluded.due_at, sequence = excluded.sequence
 ),
 timer_cleared as (
+    -- Joined by the entity alone: by the shard too, the planner might read all timers of a shard.
     delete from timer
-    where timer.entity = any ($16::text[])
-      and timer.shard in (select open.shard from open)
+    using unnest($16::smallint[], $17::text[]) as change (shard, entity)
+    join open on open.shard = change.shard
+    where timer.entity = change.entity
 ),
 kept as (
     insert into remembered (at, sequence, shard, entity, key, body)
     select answer.at, answer.sequence, answer.shard, answer.entity, answer.key, answer.body
-    from unnest($17::bigint[], $18::bigint[], $19::smallint[], $20::text[], $21::bytea[], $22::bytea[])
+    from unnest($18::bigint[], $19::bigint[], $20::smallint[], $21::text[], $22::bytea[], $23::bytea[])
         as answer (at, sequence, shard, entity, key, body)
     join open on open.shard = answer.shard
 )

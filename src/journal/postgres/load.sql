@@ -18,6 +18,7 @@ select start.n, event.shard, event.position, event.sequence, event.epoch, event.
        event.operation, event.recorded_at, event.payload
 from start
 cross join lateral (
+    -- Sorted here too, which keeps this a look-up by entity whatever the planner thinks of the rest.
     select journal.shard, journal.position, journal.sequence, journal.epoch, journal.version,
            journal.operation, journal.recorded_at, journal.payload
     from journal

@@ -75,6 +75,8 @@ impl Writers {
                 // The append has one good plan; looking at the values for a better one costs more
                 // than a small append does.
                 ("plan_cache_mode", "force_generic_plan"),
+                // Nor may that plan be one for tables that were still empty when it was made.
+                ("enable_seqscan", "off"),
             ])
             .disable_statement_logging();
         let count = settings.writers.max(1);
