@@ -11,7 +11,7 @@ use std::path::Path;
 /// How long a file may become before it is split by noun.
 const LONGEST: usize = 600;
 /// Files that were longer when the limit came. They may only shrink, and leave this list.
-const ONCE_LONGER: &[(&str, usize)] = &[("src/http/pages/preview.rs", 795), ("tests/it/account.rs", 712)];
+const ONCE_LONGER: &[(&str, usize)] = &[("tests/it/account.rs", 712)];
 
 /// One door each: what may be touched only from a few places.
 struct Door {

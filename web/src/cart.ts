@@ -116,6 +116,7 @@ async function add(form: HTMLFormElement): Promise<void> {
     const had = (await getCart()).lines.find((line) => line.sku === sku)?.quantity ?? 0;
     const cart = await setQuantity(sku, Math.min(MOST_UNITS, had + wanted));
     show(units(cart));
+    void refreshRegions();
     const full = had + wanted > MOST_UNITS;
     say(full ? `A cart holds at most ${MOST_UNITS} of one item.` : "Added to your cart.", "done", { href: "/cart", text: "Go to cart" });
   } catch (failure) {

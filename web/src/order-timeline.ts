@@ -8,6 +8,9 @@ import type { Json } from "./merge-patch.js";
 import { detailText, isOrderStatus, orderLabel, track, type HistoryEntry, type OrderStatus } from "./order.js";
 import { refreshRegions } from "./regions.js";
 
+/** A fresh order may come to wait for its shopper (3-D Secure) without a new status: look a few times. */
+const LOOK_AGAIN_MS = [1_000, 3_000, 8_000];
+
 class OrderTimeline extends LiveElement {
   static override properties = {
     order: { type: String },
@@ -33,7 +36,13 @@ class OrderTimeline extends LiveElement {
         value: (data) => this.take(data),
         event: (data) => this.grow(data),
       }),
+      ...(this.status === "pending" ? LOOK_AGAIN_MS.map((ms) => this.lookAgain(ms)) : []),
     ];
+  }
+
+  private lookAgain(ms: number): () => void {
+    const timer = setTimeout(() => this.status === "pending" && void refreshRegions(), ms);
+    return () => clearTimeout(timer);
   }
 
   protected override render(): TemplateResult {

@@ -423,7 +423,7 @@ fn battery(c: &mut Canvas, brand: &str) {
         c.rect((x, 186), (88, 24), 0, cap);
     }
     c.path("M302 252l-28 44h20l-6 40 32-50h-22z", pop);
-    c.raw(&format!(r#"<g transform="rotate(-90 184 300)">"#));
+    c.raw(r#"<g transform="rotate(-90 184 300)">"#);
     c.text((184, 308), 24, pale, brand);
     c.raw("</g></g>");
 }

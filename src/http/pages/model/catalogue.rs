@@ -170,3 +170,19 @@ pub struct AttributeRow {
     /// Value in words; several values are separated by a comma, truth is `Yes` or `No`.
     pub value: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Availability;
+
+    /// Proves that the browser uses the same words as the server.
+    #[test]
+    fn the_browser_says_the_same() {
+        let script = include_str!("../../../../web/src/availability.ts");
+        for code in ["in_stock", "low", "out_of_stock"] {
+            let known = Availability::from_code(code).expect("a code of the API");
+            let line = format!("{code}: \"{}\"", known.label());
+            assert!(script.contains(&line), "web/src/availability.ts lacks {line}");
+        }
+    }
+}

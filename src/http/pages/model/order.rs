@@ -357,3 +357,48 @@ impl OrderPage {
         self.history.last().map_or("", HistoryEntry::detail_text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that the browser uses the same words as the server.
+    #[test]
+    fn the_browser_says_the_same() {
+        let script = include_str!("../../../../web/src/order.ts");
+        for status in OrderStatus::ALL {
+            let line = format!("{}: \"{}\"", status.code(), status.label());
+            assert!(script.contains(&line), "web/src/order.ts lacks {line}");
+            assert_eq!(OrderStatus::from_code(status.code()), Some(status));
+        }
+        for code in [
+            "out_of_stock",
+            "payment_declined",
+            "payment_expired",
+            "by_shopper",
+            "by_seller",
+        ] {
+            let entry = HistoryEntry {
+                at: When {
+                    iso: String::new(),
+                    text: String::new(),
+                },
+                status: OrderStatus::Cancelled,
+                detail: Some(code.to_owned()),
+            };
+            let line = format!("{code}: \"{}\"", entry.detail_text());
+            assert!(script.contains(&line), "web/src/order.ts lacks {line}");
+        }
+    }
+
+    /// Proves that exactly one step of a track is the one where the order stands.
+    #[test]
+    fn a_track_leads_to_where_the_order_stands() {
+        for status in OrderStatus::ALL {
+            let track = status.track();
+            let now: Vec<_> = track.iter().filter(|step| step.state == StepState::Now).collect();
+            assert_eq!(now.len(), 1, "{status:?}");
+            assert_eq!(now[0].status, status);
+        }
+    }
+}
