@@ -9,17 +9,34 @@
 //!   and in order within one; its position is the low watermark of a bounded window. What it cannot
 //!   do within its budget becomes a dead letter, and the watermark moves on.
 //!
+//! Reading order: [`runtime`] (the relay of a node), [`lane`] and its pure [`window`], [`attempt`]
+//! (one event, tried until it is settled), [`follower`] (the lane of a view), [`book`] (what outlives
+//! a process) with [`postgres`], [`dead_letter`].
+//!
 //! **Invariant I7:** every event is handled or in the dead letters, never neither.
 
+mod attempt;
+pub mod book;
+mod course;
+pub mod dead_letter;
+mod follower;
+mod lane;
+pub mod postgres;
+pub mod runtime;
+mod saver;
 pub mod tail;
+pub mod window;
 
+use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::domain::{Kind, Shard};
 use crate::journal::{Position, Recorded};
 
+pub use runtime::{Relay, RelayArguments};
 pub use tail::{Tail, Tails};
 
 /// A read model that follows the journal.
@@ -36,6 +53,12 @@ pub trait View: Send + Sync + 'static {
 
     /// Takes events of one shard, in order, all after its position and of a wanted kind, and moves
     /// its position to `through` (at or after the last of them), all or nothing.
+    ///
+    /// Without events it only says that nothing through there is for this view, so that readers
+    /// waiting for a position need not wait longer; a view had better not write for that each time.
+    ///
+    /// A temporary fault is tried again for ever, from where [`View::position`] says; a lasting one
+    /// makes the event a dead letter, with an alarm, and the view goes on without it.
     async fn follow(
         &self,
         shard: Shard,
@@ -53,10 +76,62 @@ pub trait Consumer: Send + Sync + 'static {
     /// Whether events of this kind concern it.
     fn wants(&self, kind: Kind) -> bool;
 
+    /// Whether this event of a wanted kind concerns it: a quick look that saves a task for events
+    /// that mean nothing here.
+    fn concerns(&self, event: &Recorded) -> bool {
+        let _ = event;
+        true
+    }
+
+    /// How much at once, how often again, and what then.
+    fn policy(&self) -> Policy {
+        Policy::default()
+    }
+
     /// Does what the event asks for. May be called again for the same event, also after it was done:
     /// effects are keyed by what they are about (order, line, intent) or by
     /// `OperationId` derived from consumer, shard and position.
     async fn handle(&self, event: &Recorded) -> Result<(), ReadFault>;
+}
+
+/// How a consumer's lanes treat its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How many events of one shard may be at work or waiting.
+    pub window: usize,
+    /// How often an event is tried before it becomes a dead letter.
+    pub tries: u32,
+    /// The first pause between tries is up to this long, each next one up to twice as long …
+    pub pause: Duration,
+    /// … and never longer than this.
+    pub pause_limit: Duration,
+    /// How long one try may take.
+    pub deadline: Duration,
+    /// What a dead letter means for the later events of its entity.
+    pub afterwards: AfterDeadLetter,
+}
+
+impl Default for Policy {
+    /// 256 at once, eight tries within about a minute, and the entity goes on.
+    fn default() -> Self {
+        Self {
+            window: 256,
+            tries: 8,
+            pause: Duration::from_millis(500),
+            pause_limit: Duration::from_secs(30),
+            deadline: Duration::from_secs(30),
+            afterwards: AfterDeadLetter::GoOn,
+        }
+    }
+}
+
+/// What a dead letter means for the later events of its entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterDeadLetter {
+    /// They are handled: the consumer's effects do not need the one before.
+    GoOn,
+    /// They become dead letters too, until the first one is redriven.
+    Wait,
 }
 
 /// A reader could not do its work with an event.
@@ -103,5 +178,18 @@ impl ReadFault {
             what: what.into(),
             source: Some(source.into()),
         }
+    }
+
+    /// What went wrong, with all its causes.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let mut story = self.to_string();
+        let mut cause = Error::source(self);
+        while let Some(error) = cause {
+            story.push_str(": ");
+            story.push_str(&error.to_string());
+            cause = error.source();
+        }
+        story
     }
 }
