@@ -1,4 +1,4 @@
--- Trigrams find "samsnug": the second try of a search that found nothing.
+-- Trigrams find what "samsnug" was meant to be: the second try of a search with a word that is nowhere.
 create extension if not exists pg_trgm;
 
 -- The catalogue as the product entities last said. Lists are answered from the node's memory, which

@@ -31,12 +31,6 @@ struct Row {
 }
 
 impl Tree {
-    /// The shop's own categories.
-    #[must_use]
-    pub fn of_the_shop() -> Self {
-        Self::default()
-    }
-
     /// A tree of `(slug, name, parent's slug)`, parents before their children.
     pub fn new<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str, Option<&'a str>)>) -> Self {
         let mut tree = Self::default();

@@ -26,7 +26,7 @@ pub struct ProductPage {
     pub facets: Arc<Facets>,
     /// How many products the whole list has.
     pub total: usize,
-    /// Nothing had the words that were searched for; these are spelled alike.
+    /// Some word that was searched for is nowhere; these have one that is spelled alike.
     pub similar: bool,
     /// The catalogue's revision this page is of at least.
     pub revision: u64,

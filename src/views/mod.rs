@@ -67,7 +67,7 @@ pub struct Views {
 
 impl Views {
     /// Opens the views on a migrated database and loads the catalogue into memory, telling `progress`
-    /// how far that is.
+    /// how far that is. `tree` is the shop's categories (`import::category::tree`).
     ///
     /// # Errors
     /// When the database does not answer, or a row cannot be read.
@@ -75,10 +75,10 @@ impl Views {
         pool: PgPool,
         clock: Clock,
         shards: ShardCount,
+        tree: Tree,
         progress: impl Fn(LoadProgress),
     ) -> Result<Self, ViewFault> {
-        let catalogue =
-            Catalogue::open(pool.clone(), clock.clone(), shards, Tree::of_the_shop(), progress).await?;
+        let catalogue = Catalogue::open(pool.clone(), clock.clone(), shards, tree, progress).await?;
         let orders = Orders::open(pool.clone(), clock.clone(), shards).await?;
         let ledger = Ledger::open(pool.clone(), clock, shards).await?;
         Ok(Self {
