@@ -58,6 +58,8 @@ $(WEB_INSTALLED): web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
 	touch $@
 
-$(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES) $(wildcard web/dist)
+# Somebody who removed web/dist wants it back.
+.PHONY: anew
+$(WEB_BUILT): $(WEB_INSTALLED) $(WEB_SOURCES) $(if $(wildcard web/dist/*),,anew)
 	cd web && npm run build
 	touch $@
