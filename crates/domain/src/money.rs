@@ -85,7 +85,7 @@ pub struct Money {
 
 impl Money {
     /// The largest amount a price may have: enough for any good, and safe to multiply and add.
-    pub const LIMIT: i64 = 1_000_000_000_00;
+    pub const LIMIT: i64 = 100_000_000_000;
 
     /// `amount` minor units of `currency`.
     #[must_use]
