@@ -16,8 +16,8 @@ use tokio::time::sleep;
 
 use self::store::Store;
 use super::{
-    Batch, History, Journal, JournalFault, Lease, Position, Recorded, Remembered, RequestKey, Sequence,
-    Snapshot, Timer, WriteFault,
+    Batch, History, Journal, JournalFault, Lease, Orphans, Position, Recorded, Remembered, RequestKey,
+    Sequence, Snapshot, Survey, Timer, WriteFault,
 };
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
 
@@ -237,6 +237,14 @@ impl Journal for MemoryJournal {
 
     async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault> {
         self.read_with(|store| store.forget(before, limit)).await
+    }
+
+    async fn survey(&self, from: &[(Shard, Position)]) -> Result<Survey, JournalFault> {
+        self.read_with(|store| store.survey(from)).await
+    }
+
+    async fn orphans(&self) -> Result<Orphans, JournalFault> {
+        self.read_with(|store| store.orphans()).await
     }
 }
 

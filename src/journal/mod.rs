@@ -19,6 +19,7 @@ pub mod memory;
 pub mod migrate;
 pub mod postgres;
 pub mod stored;
+pub mod survey;
 
 use std::fmt;
 
@@ -34,6 +35,7 @@ pub use fault::{JournalFault, OpenFault, WriteFault};
 pub use memory::MemoryJournal;
 pub use migrate::migrate;
 pub use postgres::{PostgresJournal, PostgresSettings};
+pub use survey::{Orphans, Survey};
 
 /// The place of an event in its shard: 1 for the first, no gaps. 0 is "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -208,4 +210,10 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
 
     /// Forgets answers remembered before `before`, at most `limit`; says how many.
     async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault>;
+
+    /// Looks for gaps in the positions after `from`, up to the heads, in one snapshot.
+    async fn survey(&self, from: &[(Shard, Position)]) -> Result<Survey, JournalFault>;
+
+    /// Looks for remembered answers whose event is not in the journal.
+    async fn orphans(&self) -> Result<Orphans, JournalFault>;
 }

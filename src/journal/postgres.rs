@@ -18,6 +18,7 @@ mod readers;
 mod remembered;
 mod server;
 mod snapshot;
+mod survey;
 mod timer;
 mod writers;
 
@@ -27,8 +28,8 @@ use sqlx::postgres::PgConnectOptions;
 use self::readers::Readers;
 use self::writers::Writers;
 use super::{
-    Batch, History, Journal, JournalFault, Lease, OpenFault, Position, Recorded, Remembered, RequestKey,
-    Sequence, Snapshot, Timer, WriteFault,
+    Batch, History, Journal, JournalFault, Lease, OpenFault, Orphans, Position, Recorded, Remembered,
+    RequestKey, Sequence, Snapshot, Survey, Timer, WriteFault,
 };
 use crate::clock::Clock;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
@@ -133,5 +134,13 @@ impl Journal for PostgresJournal {
 
     async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault> {
         remembered::forget(&self.readers, before, limit).await
+    }
+
+    async fn survey(&self, from: &[(Shard, Position)]) -> Result<Survey, JournalFault> {
+        survey::survey(&self.readers, from).await
+    }
+
+    async fn orphans(&self) -> Result<Orphans, JournalFault> {
+        survey::orphans(&self.readers).await
     }
 }

@@ -95,6 +95,8 @@ pub struct ReaderFigures {
     pub in_flight: usize,
     /// Whether an operator has paused it.
     pub paused: bool,
+    /// Whether it says it has handled more than there is: never.
+    pub ahead: bool,
 }
 
 /// How the relay is doing.
@@ -226,9 +228,14 @@ impl Relay {
     fn read<T: ?Sized>(&self, reader: &Reader<T>, view: bool) -> ReaderFigures {
         let mut lag = 0;
         let mut in_flight = 0;
+        let mut ahead = false;
         for tail in self.0.tails.iter() {
             let course = reader.course(tail.shard());
-            lag += u64::try_from(tail.head().0 - course.watermark().0).unwrap_or(0);
+            // The watermark first: the head only rises.
+            let watermark = course.watermark();
+            let behind = tail.head().0 - watermark.0;
+            lag += u64::try_from(behind).unwrap_or(0);
+            ahead |= behind < 0;
             in_flight += course.open();
         }
         ReaderFigures {
@@ -237,6 +244,7 @@ impl Relay {
             lag,
             in_flight,
             paused: reader.paused.load(Relaxed),
+            ahead,
         }
     }
 

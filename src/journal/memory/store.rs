@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{EntityId, Millis, Shard};
 use crate::journal::{
-    Batch, Epoch, History, Lease, Position, Recorded, Remember, Remembered, RequestKey, Sequence, Snapshot,
-    Timer, TimerChange, WriteFault,
+    Batch, Epoch, History, Lease, Orphans, Position, Recorded, Remember, Remembered, RequestKey, Sequence,
+    Snapshot, Survey, Timer, TimerChange, WriteFault,
 };
 
 /// Everything that is stored. The maps are ordered, so that nothing depends on a hash's seed.
@@ -171,6 +171,37 @@ impl Store {
 
     pub fn remembered(&self, key: RequestKey) -> Option<Remembered> {
         self.remembered.get(&key).cloned()
+    }
+
+    pub fn survey(&self, from: &[(Shard, Position)]) -> Survey {
+        let mut survey = Survey::default();
+        for &(shard, after) in from {
+            let (mut position, mut epoch) = (after, Epoch(0));
+            for event in self.read(shard, after, usize::MAX) {
+                survey.checked += 1;
+                survey.gaps += u64::try_from(event.position.0 - position.0 - 1).unwrap_or(0);
+                survey.regressions += u64::from(event.epoch < epoch);
+                (position, epoch) = (event.position, event.epoch);
+            }
+            survey.heads.push((shard, position));
+            survey.events += u64::try_from(position.0).unwrap_or(0);
+        }
+        survey
+    }
+
+    pub fn orphans(&self) -> Orphans {
+        let lost = |answer: &&Remembered| {
+            let there = self
+                .sequences
+                .get(&answer.entity)
+                .is_some_and(|known| known.contains_key(&answer.sequence));
+            answer.sequence > Sequence(0) && !there
+        };
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Orphans {
+            remembered: count(self.remembered.len()),
+            orphans: count(self.remembered.values().filter(lost).count()),
+        }
     }
 
     pub fn forget(&mut self, before: Millis, limit: u32) -> u64 {
