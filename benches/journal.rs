@@ -9,6 +9,7 @@
 //! the ratio says something about the journal; the absolute figures are the machine's.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::print_stdout,
     reason = "a bench says what it found and stops when it cannot go on"
 )]

@@ -363,7 +363,7 @@ pub async fn answers_are_remembered_once(journal: &dyn Journal) -> Kept {
         each.remember = Some(Remember {
             key: other,
             body: [1; 32],
-        })
+        });
     });
     refused(
         "twice in a batch",

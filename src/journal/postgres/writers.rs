@@ -25,7 +25,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// append: losing it then would leave the append's outcome unknown.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const PING_LIMIT: Duration = Duration::from_secs(1);
+/// How long an append waits for a writer that is at work: longer than that work can last.
+const TAKE_LIMIT: Duration = Duration::from_secs(10);
 const CONNECT: &str = "connect a writer";
+const TAKE: &str = "spare a writer";
 
 /// `PostgreSQL` cuts application names off after this many bytes.
 const NAME_LIMIT: usize = 63;
@@ -96,10 +99,16 @@ impl Writers {
     /// A connection to append with; waits while all are at work. Nothing has been sent when this
     /// fails.
     pub async fn take(&self) -> Result<Writer<'_>, OpenFault> {
-        let permit = self.permits.acquire().await.map_err(|_| JournalFault::Database {
-            action: CONNECT,
-            source: sqlx::Error::PoolClosed,
-        })?;
+        let permit = timeout(TAKE_LIMIT, self.permits.acquire())
+            .await
+            .map_err(|_| JournalFault::Late {
+                action: TAKE,
+                limit: TAKE_LIMIT,
+            })?
+            .map_err(|_| JournalFault::Database {
+                action: TAKE,
+                source: sqlx::Error::PoolClosed,
+            })?;
         loop {
             let rested = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match rested {
