@@ -8,11 +8,12 @@
 //! 4. [`cluster`]: which node owns a shard, and how a command gets there.
 //! 5. [`relay`]: what was committed, delivered in order, at least once.
 //! 6. [`views`]: answers derived from the journal, rebuildable at any time.
-//! 7. [`workers`]: what reacts to committed events: payment, stock, e-mail.
-//! 8. [`accounts`]: who you are. Ordinary rows; an actor buys nothing here.
-//! 9. [`http`] and [`ws`]: the edge and the live feed.
-//! 10. [`inspect`]: the tree and the invariants as data.
-//! 11. [`node`]: the one place where all of it is put together.
+//! 7. [`provider`]: payment providers behind one trait, the sandbox among them.
+//! 8. [`workers`]: what reacts to committed events: payment, stock, e-mail.
+//! 9. [`accounts`]: who you are. Ordinary rows; an actor buys nothing here.
+//! 10. [`http`] and [`ws`]: the edge and the live feed.
+//! 11. [`inspect`]: the tree and the invariants as data.
+//! 12. [`node`]: the one place where all of it is put together.
 
 pub use globalshop_domain as domain;
 
@@ -27,6 +28,7 @@ pub mod import;
 pub mod inspect;
 pub mod journal;
 pub mod load;
+pub mod provider;
 pub mod relay;
 pub mod views;
 pub mod workers;

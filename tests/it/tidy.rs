@@ -39,6 +39,9 @@ const DOORS: &[Door] = &[
             "src/views/",
             "src/accounts/",
             "src/relay/postgres",
+            // docs/adr/0002: what stands in for an outside system keeps its own books.
+            "src/provider/postgres",
+            "src/workers/mail/mailbox",
             "src/embedded",
         ],
         instead: "ask the room whose rows they are",
@@ -113,6 +116,13 @@ const STRANGERS: &[(&str, &[&str])] = &[
     ),
     ("cluster", &["views", "workers", "accounts", "import", "load"]),
     ("workers", &["import", "load"]),
+    (
+        "provider",
+        &[
+            "journal", "actors", "cluster", "relay", "views", "workers", "accounts", "inspect", "import",
+            "load",
+        ],
+    ),
     (
         "accounts",
         &[
