@@ -1,1 +1,29 @@
 //! Catalogue files to products.
+//!
+//! The pure half of the import: formats in, products and refused rows out. Nothing here writes to
+//! the journal, listens, fetches a picture or believes a file: every reader is bounded in memory
+//! and time, whatever bytes it is given, and one bad row costs that row.
+//!
+//! Start at [`format::open`]: it finds out the [`Format`] and gives a [`Source`], which is read to
+//! its end. [`icecat`], [`shopify`] and [`jsonl`] are the sources; [`product`] is what they all are
+//! read into and the one place where a row is judged; [`category`] places what names no category;
+//! [`generate`] makes products up, for the demo and for measuring.
+
+pub mod category;
+mod elements;
+pub mod format;
+pub mod generate;
+pub mod icecat;
+pub mod jsonl;
+mod parts;
+pub mod product;
+mod records;
+pub mod shopify;
+mod text;
+
+pub use category::Category;
+pub use format::{Format, ImportFault, Source, open};
+pub use product::{ImportedProduct, Rejection};
+
+#[cfg(test)]
+mod tests;
