@@ -1,0 +1,176 @@
+//! The front door: what happens to every request, whatever it asks for.
+//!
+//! In: its head is judged, a trace begins or goes on, its address and its class are let in or not,
+//! all before a byte of the body is read. Out: a problem is written down, security headers are
+//! added, and one line and two metrics say what happened.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Version, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+
+use super::Edge;
+use super::exchange::{Exchange, Peer};
+use super::headers;
+use super::overload::{Class, Place};
+use super::problem::{self, Problem, kind};
+use super::trace::{Answered, TRACEPARENT, Trace};
+
+/// The longest address, in bytes.
+const URI_MAX: usize = 8 * 1024;
+/// The largest head, in bytes of names and values.
+const HEAD_MAX: usize = 16 * 1024;
+/// The most header fields.
+const FIELDS_MAX: usize = 100;
+
+/// The one middleware; see the module.
+pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let exchange = Exchange::begin(
+        Trace::of(request.headers(), &edge.clock),
+        address(&edge, &request),
+        edge.clock.instant(),
+    );
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    request.extensions_mut().insert(exchange.clone());
+
+    let mut answer = match admit(&edge, &request, &exchange) {
+        Ok(_place) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(_) => Problem::internal("a handler panicked").into_response(),
+        },
+        Err(problem) => problem.into_response(),
+    };
+
+    if let Some(problem) = implied_problem(&method, &answer) {
+        answer.extensions_mut().insert(problem);
+    }
+    let problem = answer.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
+        problem.write(&exchange.trace().id(), &mut answer);
+    }
+    let said = answer.headers_mut();
+    said.insert(TRACEPARENT, exchange.trace().header());
+    if let Some(allowance) = exchange.allowance() {
+        allowance.write(said);
+    }
+    headers::secure(said, edge.settings.https);
+    Answered {
+        method: &method,
+        path: &path,
+        route: route.as_ref().map(MatchedPath::as_str),
+        status: answer.status(),
+        latency: edge.clock.instant() - exchange.started(),
+        problem: problem.as_ref(),
+    }
+    .note(&exchange);
+    answer
+}
+
+fn admit(edge: &Edge, request: &Request, exchange: &Exchange) -> Result<Place, Problem> {
+    judge_head(request)?;
+    match edge.limits.address(exchange.address()) {
+        Ok(Some(allowance)) => exchange.note_allowance(allowance),
+        Ok(None) => {}
+        Err(refused) => {
+            exchange.note_allowance(refused.allowance);
+            return Err(*refused.problem);
+        }
+    }
+    edge.room.enter(Class::of(request.uri().path()))
+}
+
+fn judge_head(request: &Request) -> Result<(), Problem> {
+    let uri = request.uri();
+    let length = uri.path().len() + uri.query().map_or(0, str::len);
+    if length > URI_MAX {
+        return Err(Problem::new(&kind::URI_TOO_LONG));
+    }
+    let fields = request.headers();
+    let size: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if size > HEAD_MAX || fields.len() > FIELDS_MAX {
+        return Err(Problem::new(&kind::HEAD_TOO_LARGE));
+    }
+    // RFC 9112 §3.2.
+    let hosts = fields.get_all(header::HOST).iter().count();
+    if hosts > 1
+        || (hosts == 0 && request.version() == Version::HTTP_11 && uri.host().is_none() && has_peer(request))
+    {
+        return Err(Problem::new(&kind::MALFORMED).detail("A request names one Host."));
+    }
+    Ok(())
+}
+
+/// Whether the request came over a connection, and not from a test within the program.
+fn has_peer(request: &Request) -> bool {
+    request.extensions().get::<Peer>().is_some()
+}
+
+/// Where a request comes from: the peer, or what a proxy we trust says.
+fn address(edge: &Edge, request: &Request) -> IpAddr {
+    let peer = request
+        .extensions()
+        .get::<Peer>()
+        .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0);
+    if !edge.settings.trusted_proxies.contains(&peer) {
+        return peer;
+    }
+    forwarded_for(request.headers()).unwrap_or(peer)
+}
+
+/// The last address of `X-Forwarded-For`: the one the proxy itself saw.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+}
+
+/// The problem of an answer that says no without a reason: of the router, mostly.
+fn implied_problem(method: &Method, answer: &Response) -> Option<Problem> {
+    let status = answer.status();
+    if !(status.is_client_error() || status.is_server_error())
+        || answer.extensions().get::<Problem>().is_some()
+    {
+        return None;
+    }
+    let media = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(|media| media.as_bytes());
+    // Pages say no in their own words.
+    if media.is_some_and(|media| media.starts_with(b"text/html") || media == problem::MEDIA_TYPE.as_bytes()) {
+        return None;
+    }
+    Some(match status {
+        StatusCode::NOT_FOUND => Problem::not_found(),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::new(&kind::METHOD_NOT_ALLOWED).detail(format!("{method} is not known here."))
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(&kind::TOO_LARGE),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(&kind::WRONG_MEDIA_TYPE),
+        status if status.is_client_error() => Problem::new(&kind::MALFORMED),
+        _ => Problem::internal(format!("answered {status} without a problem")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_address_is_the_proxys_own_word() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(forwarded_for(&headers), None);
+        headers.append("x-forwarded-for", "10.9.9.9, 192.0.2.7".parse().unwrap());
+        assert_eq!(forwarded_for(&headers), Some("192.0.2.7".parse().unwrap()));
+        headers.append("x-forwarded-for", "nonsense".parse().unwrap());
+        assert_eq!(forwarded_for(&headers), None);
+    }
+}
