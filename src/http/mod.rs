@@ -15,6 +15,9 @@ pub mod art;
 pub mod asset;
 pub mod auth;
 pub mod body;
+pub mod cart;
+pub mod category;
+pub mod checkout;
 pub mod etag;
 pub mod exchange;
 pub mod front;
@@ -29,6 +32,7 @@ pub mod pages;
 pub mod position;
 pub mod probe;
 pub mod problem;
+pub mod product;
 pub mod query;
 pub mod serve;
 pub mod session;
@@ -57,6 +61,7 @@ use crate::clock::Clock;
 use crate::cluster::Region;
 use crate::domain::quote::Tariff;
 use crate::journal::Journal;
+use crate::views::Views;
 
 /// What can be set at the edge.
 #[derive(Clone, Debug)]
@@ -103,6 +108,8 @@ pub struct EdgeArguments {
     pub journal: Arc<dyn Journal>,
     /// Who is who.
     pub accounts: Arc<Accounts>,
+    /// The read models.
+    pub views: Views,
     /// Time and chance.
     pub clock: Clock,
     /// What can be set.
@@ -170,7 +177,11 @@ impl Edge {
         OpenApiRouter::with_openapi(openapi::base())
             .merge(session::routes())
             .merge(account::routes())
+            .merge(product::routes())
+            .merge(category::routes())
             .merge(stock::routes())
+            .merge(cart::routes())
+            .merge(checkout::routes())
             .merge(order::routes())
             .merge(webhook::routes())
             .merge(probe::routes())

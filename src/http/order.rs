@@ -1,5 +1,6 @@
 //! Orders: what their owners, sellers and operators see, and each step after the checkout.
 
+mod list;
 mod seller;
 
 use axum::Json as Answer;
@@ -24,11 +25,14 @@ use crate::domain::id::OrderId;
 use crate::domain::order::{self, Command, Order, Placed};
 use crate::journal::Sequence;
 
+pub use list::{OrderSummaryBody, render_summary};
+
 pub(super) fn routes() -> OpenApiRouter<Edge> {
     OpenApiRouter::new()
         .routes(routes!(read))
         .routes(routes!(cancel))
         .routes(routes!(confirm_payment))
+        .merge(list::routes())
         .merge(seller::routes())
 }
 

@@ -206,7 +206,6 @@ impl IntoResponse for Problem {
 /// The shape of a problem, for the OpenAPI document.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-#[expect(dead_code, reason = "describes what `Problem::to_json` writes")]
 pub struct ProblemShape {
     /// A stable relative reference; the shop serves a page there.
     #[serde(rename = "type")]

@@ -31,21 +31,32 @@ pub enum Shape {
     /// True or false.
     Flag,
     /// A number without fraction.
-    Integer { min: Option<i64>, max: Option<i64> },
+    Integer {
+        /// The least.
+        min: Option<i64>,
+        /// The most.
+        max: Option<i64>,
+    },
     /// A number.
     Number,
     /// A text.
     Text(Text),
     /// A list.
     List {
+        /// What each entry looks like.
         of: Box<Self>,
+        /// The fewest entries.
         min: Option<u64>,
+        /// The most entries.
         max: Option<u64>,
     },
     /// An object.
     Object {
+        /// The fields that are named.
         fields: Vec<Field>,
+        /// What becomes of others.
         others: Others,
+        /// The most fields.
         max: Option<u64>,
     },
     /// Any one of several.

@@ -16,6 +16,7 @@ use super::auth::Seller;
 use super::body::Json;
 use super::idempotency::{Once, Reply, ask_problem, decide};
 use super::openapi::KeyHeader;
+use super::position::settle_in_catalogue;
 use super::problem::{Problem, kind};
 use crate::domain::id::Sku;
 use crate::domain::product::{self, Product};
@@ -70,6 +71,9 @@ pub(super) fn sku(text: &str) -> Result<Sku, Problem> {
 
 /// Refuses a SKU that no product has and nobody ever counted.
 async fn check_known(edge: &Edge, sku: &Sku) -> Result<(), Problem> {
+    if edge.views.catalogue.card(sku).is_some() {
+        return Ok(());
+    }
     let problem = |error| {
         ask_problem(error, |refusal: product::Refusal| {
             Problem::internal(refusal.to_string())
@@ -154,16 +158,10 @@ async fn adjust(
     let Adjustment { delta, reason } = body.value;
     let command = stock::Command::Adjust { delta, reason };
     let entity = sku.stock();
-    decide::<Stock>(
-        edge,
-        once,
-        body.digest,
-        entity,
-        command,
-        refused,
-        move |levels, sequence| Reply::json(StatusCode::OK, &render(&sku, levels, sequence)),
-    )
-    .await
+    let render =
+        move |levels: &Levels, sequence| Reply::json(StatusCode::OK, &render(&sku, levels, sequence));
+    let answer = decide::<Stock>(edge.clone(), once, body.digest, entity, command, refused, render).await?;
+    Ok(settle_in_catalogue(&edge, answer).await)
 }
 
 fn refused(refusal: stock::Refusal) -> Problem {

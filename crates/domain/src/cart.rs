@@ -49,6 +49,9 @@ pub struct Checkout {
     pub number: u64,
     /// The order it makes.
     pub order: OrderId,
+    /// When it was sealed: with this anyone who has the rest of the draft has all of it.
+    #[serde(default)]
+    pub placed_at: Millis,
     /// What the order costs.
     pub total: Money,
 }
@@ -251,6 +254,7 @@ impl Entity for Cart {
                 self.last_checkout = Some(Checkout {
                     number: draft.checkout,
                     order: draft.order(),
+                    placed_at: draft.placed_at,
                     total: draft.totals.total,
                 });
             }
