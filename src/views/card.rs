@@ -92,6 +92,13 @@ impl Card {
         self.variants.as_deref().unwrap_or_default()
     }
 
+    /// What it says of one attribute.
+    pub(super) fn facts_of(&self, name: u32) -> &[Fact] {
+        let start = self.facts.partition_point(|fact| fact.name < name);
+        let end = self.facts.partition_point(|fact| fact.name <= name);
+        self.facts.get(start..end).unwrap_or_default()
+    }
+
     /// Bytes this card takes, roughly, with what it alone refers to.
     pub(super) fn bytes(&self) -> usize {
         let shared = |text: &str| (text.len() + 16).next_multiple_of(16);

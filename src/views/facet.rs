@@ -1,9 +1,14 @@
 //! Facets: what the products of a list have in common, and how many have it.
+//!
+//! What a list is already narrowed by is counted as if it were not: otherwise whoever ticks "black"
+//! could not see how many more "silver" would bring.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::card::Card;
 use super::category::Tree;
+use super::filter::Choice;
 use super::vocabulary::{Value, Vocabulary};
 use crate::domain::money::Currency;
 
@@ -84,22 +89,24 @@ pub struct NumberRange {
     pub max: f64,
 }
 
-/// Counts the facets of some products.
-pub(super) fn count<'a>(
-    cards: impl Iterator<Item = &'a Card> + Clone,
+/// A choice that narrows a list, with the products that only this choice keeps out.
+pub(super) struct Narrowing {
+    pub(super) choice: Choice,
+    pub(super) others: Vec<Arc<Card>>,
+}
+
+/// Counts the facets of a list. `cards` are its first products, `all` is how many it has.
+pub(super) fn count(
+    cards: &[Arc<Card>],
     all: usize,
+    narrowings: &[Narrowing],
     vocabulary: &Vocabulary,
     tree: &Tree,
 ) -> Facets {
-    let cards = cards.take(COUNTED_LIMIT);
-    let mut brands = vec![0_u64; vocabulary.brands.len()];
     let mut categories = vec![0_u64; vocabulary.categories.len()];
     let mut coverage = vec![0_u64; vocabulary.names.len()];
     let mut price: Option<PriceRange> = None;
-    let mut counted = 0;
-    for card in cards.clone() {
-        counted += 1;
-        add(&mut brands, card.brand_id);
+    for card in cards {
         add(&mut categories, card.category_id);
         let mut last = None;
         for fact in card.facts.iter() {
@@ -116,13 +123,10 @@ pub(super) fn count<'a>(
         range.min = range.min.min(amount);
         range.max = range.max.max(amount);
     }
-    Facets {
-        brands: top(brands, |id| vocabulary.brands.word(id).to_owned())
-            .into_iter()
-            .filter(|brand| !brand.value.is_empty())
-            .collect(),
-        categories: top(categories, |id| vocabulary.categories.word(id).to_owned())
-            .into_iter()
+    let categories = top(categories, |id| vocabulary.categories.word(id).to_owned()).into_iter();
+    let mut facets = Facets {
+        brands: brands(cards.iter(), vocabulary),
+        categories: categories
             .map(|ValueCount { value, count }| CategoryCount {
                 name: tree.name(&value),
                 slug: value,
@@ -131,17 +135,49 @@ pub(super) fn count<'a>(
             .collect(),
         price,
         attributes: attributes(cards, &coverage, vocabulary),
-        counted,
+        counted: cards.len() as u64,
         complete: all <= COUNTED_LIMIT,
+    };
+    for Narrowing { choice, others } in narrowings {
+        let wider = cards.iter().chain(others);
+        match choice {
+            Choice::Brand => facets.brands = brands(wider, vocabulary),
+            Choice::Attribute(None) => {}
+            Choice::Attribute(Some(name)) => {
+                let facet = attribute(*name, wider, vocabulary);
+                facets.attributes.retain(|known| known.name != facet.name);
+                facets.attributes.insert(0, facet);
+            }
+        }
     }
+    facets
+}
+
+fn brands<'a>(cards: impl Iterator<Item = &'a Arc<Card>>, vocabulary: &Vocabulary) -> Vec<ValueCount> {
+    let mut brands = vec![0_u64; vocabulary.brands.len()];
+    for card in cards.filter(|card| !card.brand.is_empty()) {
+        add(&mut brands, card.brand_id);
+    }
+    top(brands, |id| vocabulary.brands.word(id).to_owned())
+}
+
+/// One attribute with its values.
+fn attribute<'a>(
+    name: u32,
+    cards: impl Iterator<Item = &'a Arc<Card>>,
+    vocabulary: &Vocabulary,
+) -> AttributeFacet {
+    let (mut tally, mut count) = (Tally::default(), 0);
+    for card in cards {
+        let facts = card.facts_of(name);
+        count += u64::from(!facts.is_empty());
+        facts.iter().for_each(|fact| tally.add(fact.value(), vocabulary));
+    }
+    tally.facet(vocabulary.names.word(name), count, vocabulary)
 }
 
 /// The attributes that most products have, with their values.
-fn attributes<'a>(
-    cards: impl Iterator<Item = &'a Card>,
-    coverage: &[u64],
-    vocabulary: &Vocabulary,
-) -> Vec<AttributeFacet> {
+fn attributes(cards: &[Arc<Card>], coverage: &[u64], vocabulary: &Vocabulary) -> Vec<AttributeFacet> {
     let mut names: Vec<(u64, u32)> = coverage
         .iter()
         .copied()
@@ -157,7 +193,7 @@ fn attributes<'a>(
         }
     }
     let mut tallies: Vec<Tally> = names.iter().map(|_| Tally::default()).collect();
-    for fact in cards.flat_map(|card| card.facts.iter()) {
+    for fact in cards.iter().flat_map(|card| card.facts.iter()) {
         let at = place.get(fact.name as usize).copied().unwrap_or(u8::MAX);
         if let Some(tally) = tallies.get_mut(usize::from(at)) {
             tally.add(fact.value(), vocabulary);

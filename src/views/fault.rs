@@ -52,11 +52,28 @@ pub enum ViewFault {
     BadCursor,
 }
 
+impl ViewFault {
+    /// Whether the same events will fail the same way again. A key that is taken is no such case: two
+    /// writers may have met, and the next try sees what the other wrote.
+    fn is_lasting(&self) -> bool {
+        let Self::Database {
+            source: sqlx::Error::Database(refusal),
+            ..
+        } = self
+        else {
+            return matches!(self, Self::Unreadable { .. });
+        };
+        let code = refusal.code().unwrap_or_default();
+        // Class 22: a value that cannot be. Class 23: a constraint, but for "unique" (23505).
+        code.starts_with("22") || (code.starts_with("23") && code != "23505")
+    }
+}
+
 impl From<ViewFault> for ReadFault {
     fn from(fault: ViewFault) -> Self {
-        match fault {
-            ViewFault::Unreadable { .. } => Self::lasting("a view cannot read an event", fault),
-            _ => Self::temporary("a view cannot follow", fault),
+        match fault.is_lasting() {
+            true => Self::lasting("a view cannot take an event", fault),
+            false => Self::temporary("a view cannot follow", fault),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a card is among those a list was asked for.
+//! Whether a card is among those a list was asked for, or would be but for one choice.
 
 use super::card::Card;
 use super::category::Tree;
@@ -57,21 +57,60 @@ impl Filter {
         }
     }
 
-    pub(super) fn takes(&self, card: &Card, vocabulary: &Vocabulary) -> bool {
+    /// How a card fits.
+    pub(super) fn fit(&self, card: &Card, vocabulary: &Vocabulary) -> Fit {
         let in_category =
             |wanted: &Vec<bool>| wanted.get(card.category_id as usize).copied().unwrap_or(false);
-        card.published
+        let fits = card.published
             && (self.min_price..=self.max_price).contains(&card.price.amount)
-            && self.categories.as_ref().is_none_or(in_category)
-            && self
-                .brands
-                .as_ref()
-                .is_none_or(|brands| brands.contains(&card.brand_id))
-            && self
-                .attributes
-                .iter()
-                .all(|wanted| wanted.is_met(card, vocabulary))
+            && self.categories.as_ref().is_none_or(in_category);
+        if !fits {
+            return Fit::No;
+        }
+        let brand = self.brands.iter().map(|brands| brands.contains(&card.brand_id));
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|wanted| wanted.is_met(card, vocabulary));
+        let mut missed = (0..).zip(brand.chain(attributes)).filter(|(_, is_met)| !is_met);
+        match (missed.next(), missed.next()) {
+            (None, _) => Fit::All,
+            (Some((choice, _)), None) => Fit::AllBut(choice),
+            (Some(_), Some(_)) => Fit::No,
+        }
     }
+
+    /// The choices in force, as [`Fit::AllBut`] counts them.
+    pub(super) fn choices(&self) -> Vec<Choice> {
+        let brand = self.brands.iter().map(|_| Choice::Brand);
+        brand
+            .chain(
+                self.attributes
+                    .iter()
+                    .map(|wanted| Choice::Attribute(wanted.name)),
+            )
+            .collect()
+    }
+}
+
+/// How a card fits a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It is in the list.
+    All,
+    /// It would be but for the choice with this number: what else that choice could have been.
+    AllBut(usize),
+    /// It is not in the list.
+    No,
+}
+
+/// What a list is narrowed by, where another value could be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The maker.
+    Brand,
+    /// An attribute; `None` if no product has it.
+    Attribute(Option<u32>),
 }
 
 impl Wanted {
@@ -100,9 +139,7 @@ impl Wanted {
         let Some(name) = self.name else {
             return false;
         };
-        let start = card.facts.partition_point(|fact| fact.name < name);
-        let of_name = card.facts.iter().skip(start).take_while(|fact| fact.name == name);
-        of_name.into_iter().any(|fact| match fact.value() {
+        card.facts_of(name).iter().any(|fact| match fact.value() {
             Value::Text(id) => self.texts.contains(&id),
             Value::Flag(yes) => self.flags.contains(&yes),
             Value::Number(id) => {

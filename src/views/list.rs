@@ -7,9 +7,9 @@ use tokio::sync::OnceCell;
 
 use super::card::Card;
 use super::cursor::{Cursor, Scope};
-use super::facet::{self, Facets};
+use super::facet::{self, Facets, Narrowing};
 use super::fault::ViewFault;
-use super::filter::Filter;
+use super::filter::{Filter, Fit};
 use super::product::Catalogue;
 use super::query::{ProductQuery, Sort};
 use super::search;
@@ -32,10 +32,13 @@ pub struct ProductPage {
     pub revision: u64,
 }
 
-/// A list in its order: sort key, the start of the SKU for ties, and the slot.
+/// Sort key, the start of the SKU for ties, and the slot.
+type HitRow = (i64, u64, u32);
+
+/// A list in its order.
 #[derive(Debug, Default)]
 struct Hits {
-    rows: Vec<(i64, u64, u32)>,
+    rows: Vec<HitRow>,
     facets: Arc<Facets>,
     similar: bool,
 }
@@ -111,7 +114,7 @@ impl Catalogue {
         });
         let end = hits.rows.len().min(start + query.page_size());
         let page = hits.rows.get(start..end).unwrap_or_default();
-        let card = |row: &(i64, u64, u32)| shelf.get(row.2).cloned();
+        let card = |row: &HitRow| shelf.get(row.2).cloned();
         let next_cursor = page.last().filter(|_| end < hits.rows.len()).and_then(|last| {
             let id = card(last)?.sku.as_str().to_owned();
             Some(Cursor { key: last.0, id }.encode(scope))
@@ -148,46 +151,41 @@ impl Catalogue {
         let shelf = self.memory.shelf();
         let vocabulary = self.memory.vocabulary();
         let filter = Filter::new(query, &vocabulary, &self.tree);
-        let row = |slot: u32, card: &Card, score: i64| {
-            let key = match query.sort {
-                Sort::Relevance if query.q.is_some() => -score,
-                Sort::Relevance | Sort::Newest => -card.created_at.0,
-                Sort::Price => card.price.amount,
-                Sort::PriceDown => -card.price.amount,
-            };
-            filter
-                .takes(card, &vocabulary)
-                .then(|| (key, start_of(card), slot))
+        let choices = filter.choices().into_iter();
+        let mut narrowings: Vec<Narrowing> = choices
+            .map(|choice| Narrowing {
+                choice,
+                others: vec![],
+            })
+            .collect();
+        let mut rows: Vec<HitRow> = vec![];
+        let mut look = |slot: u32, card: &Arc<Card>, score: i64| match filter.fit(card, &vocabulary) {
+            Fit::All => rows.push((key(query, card, score), start_of(card), slot)),
+            Fit::AllBut(choice) => {
+                let narrowing = narrowings.get_mut(choice);
+                if let Some(narrowing) = narrowing.filter(|it| it.others.len() < facet::COUNTED_LIMIT) {
+                    narrowing.others.push(Arc::clone(card));
+                }
+            }
+            Fit::No => {}
         };
         let mut similar = false;
-        let mut rows: Vec<(i64, u64, u32)> = match found {
-            None => shelf
-                .iter()
-                .filter_map(|(slot, card)| row(slot, card, 0))
-                .collect(),
+        match found {
+            None => shelf.iter().for_each(|(slot, card)| look(slot, card, 0)),
             Some(found) => {
                 similar = found.similar;
-                let products = found.products.iter();
-                products
-                    .filter_map(|(sku, score)| {
-                        let slot = self.memory.slot(sku)?;
-                        row(slot, shelf.get(slot)?, *score)
-                    })
-                    .collect()
+                for (sku, score) in &found.products {
+                    let slot = self.memory.slot(sku);
+                    if let Some((slot, card)) = slot.and_then(|slot| Some((slot, shelf.get(slot)?))) {
+                        look(slot, card, *score);
+                    }
+                }
             }
-        };
-        let cards = |rows: &[(i64, u64, u32)]| -> Vec<Arc<Card>> {
-            let counted = rows.iter().take(facet::COUNTED_LIMIT);
-            counted.filter_map(|row| shelf.get(row.2).cloned()).collect()
-        };
+        }
         sort(&mut rows, &shelf);
-        let counted = cards(&rows);
-        let facets = facet::count(
-            counted.iter().map(AsRef::as_ref),
-            rows.len(),
-            &vocabulary,
-            &self.tree,
-        );
+        let first = rows.iter().take(facet::COUNTED_LIMIT);
+        let cards: Vec<Arc<Card>> = first.filter_map(|row| shelf.get(row.2).cloned()).collect();
+        let facets = facet::count(&cards, rows.len(), &narrowings, &vocabulary, &self.tree);
         Hits {
             rows,
             facets: Arc::new(facets),
@@ -196,8 +194,18 @@ impl Catalogue {
     }
 }
 
+/// What a list is sorted by, smallest first.
+fn key(query: &ProductQuery, card: &Card, score: i64) -> i64 {
+    match query.sort {
+        Sort::Relevance if query.q.is_some() => -score,
+        Sort::Relevance | Sort::Newest => -card.created_at.0,
+        Sort::Price => card.price.amount,
+        Sort::PriceDown => -card.price.amount,
+    }
+}
+
 /// By key, then by SKU; the SKU itself is looked at only where its first eight bytes are equal too.
-fn sort(rows: &mut [(i64, u64, u32)], shelf: &Shelf) {
+fn sort(rows: &mut [HitRow], shelf: &Shelf) {
     rows.sort_unstable_by(|one, other| {
         (one.0, one.1).cmp(&(other.0, other.1)).then_with(|| {
             let sku = |slot| shelf.get(slot).map(|card| &card.sku);

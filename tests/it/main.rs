@@ -18,3 +18,4 @@ mod scratch;
 mod tidy;
 mod view_catalogue;
 mod view_order;
+mod view_relevance;

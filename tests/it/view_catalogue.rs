@@ -194,6 +194,20 @@ async fn lists_are_filtered_sorted_counted_and_paged() {
         .unwrap();
     assert_eq!((colour.values.len(), colour.values[0].count), (2, 3));
 
+    // What is chosen already is counted as if it were not, and nothing else is.
+    let chosen = [("attr.brand", "Lumora"), ("attr.display_diagonal", "43")];
+    let facets = list(catalogue, &chosen).await.facets;
+    assert_eq!((facets.brands.len(), facets.brands[0].count), (1, 1));
+    let diagonal = &facets.attributes[0];
+    assert_eq!((diagonal.name.as_str(), diagonal.count), ("display_diagonal", 3));
+    let facets = list(catalogue, &[("attr.brand", "Lumora")]).await.facets;
+    let brands: Vec<_> = facets
+        .brands
+        .iter()
+        .map(|brand| (brand.value.as_str(), brand.count))
+        .collect();
+    assert_eq!(brands, [("Lumora", 3), ("Sonaro", 1)]);
+
     let tree = catalogue.categories();
     let shown: Vec<_> = tree.iter().map(|node| (node.slug.as_str(), node.count)).collect();
     assert_eq!(shown, [("video", 3), ("audio", 1)]);
