@@ -283,7 +283,7 @@ impl DeadLetters {
         self.redrive_one(&letter, dry_run).await
     }
 
-    /// Hands every waiting event that fits to its consumer again, oldest first, at most
+    /// Hands every waiting event that fits to its consumer again, in their order, at most
     /// [`REDRIVE_BATCH`]. Parked letters are left alone.
     ///
     /// # Errors
@@ -297,7 +297,9 @@ impl DeadLetters {
             state: Some(LetterState::Waiting),
             ..filter.clone()
         };
-        let letters = self.book().letters(&waiting, None, REDRIVE_BATCH).await?;
+        let mut letters = self.book().letters(&waiting, None, REDRIVE_BATCH).await?;
+        // Letters of one moment have ids in no order; their events have one.
+        letters.sort_by_key(|letter| (letter.shard, letter.position));
         let mut redriven = Vec::with_capacity(letters.len());
         for letter in &letters {
             redriven.push(self.redrive_one(letter, dry_run).await?);

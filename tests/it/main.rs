@@ -14,7 +14,10 @@ mod embedded;
 mod eventually;
 mod history;
 mod journal;
+mod saga;
 mod scratch;
+#[path = "../shop/mod.rs"]
+mod shop;
 mod tidy;
 mod view_catalogue;
 mod view_order;

@@ -236,6 +236,12 @@ fn first_word(text: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
+/// Whether the text has the sign, and not as the end of a longer word.
+fn begins_word(text: &str, sign: &str) -> bool {
+    text.match_indices(sign)
+        .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
 /// Whether the text has the sign, and not as the beginning of a longer word.
 fn has_word(text: &str, sign: &str) -> bool {
     text.split(sign)
@@ -300,7 +306,7 @@ fn each_thing_has_one_door() {
             .filter(|door| !door.open_to.iter().any(|place| file.path.starts_with(place)))
         {
             for (number, line) in file.shipped() {
-                if door.signs.iter().any(|sign| line.contains(sign)) {
+                if door.signs.iter().any(|sign| begins_word(line, sign)) {
                     complaints.push(format!(
                         "{}:{number}: {} is not touched here, only in {}: {}",
                         file.path,

@@ -11,3 +11,8 @@
 )]
 
 mod heart;
+mod letters;
+mod relay;
+mod saga;
+#[path = "../shop/mod.rs"]
+mod shop;
