@@ -62,6 +62,7 @@ pub struct Categories {
 /// List the categories
 #[utoipa::path(
     get, path = "/v1/categories", tag = "Catalogue",
+    operation_id = "list_categories",
     params(super::openapi::PositionHeader),
     responses((status = 200, description = "The tree, with counts.", body = Categories))
 )]

@@ -55,6 +55,6 @@ mod tests {
     #[test]
     fn moments_have_milliseconds() {
         assert_eq!(moment(Millis(0)), "1970-01-01T00:00:00.000Z");
-        assert_eq!(moment(Millis(1_790_000_000_120)), "2026-09-21T13:33:20.120Z");
+        assert_eq!(moment(Millis(1_790_000_000_120)), "2026-09-21T14:13:20.120Z");
     }
 }

@@ -368,6 +368,7 @@ async fn find_own(edge: &Edge, id: &str, caller: &accounts::Caller) -> Result<Or
 /// Its owner, sellers and operators may.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "Orders",
+    operation_id = "read_order",
     params(("id" = String, Path, description = "The order.", example = "6f1f8c8e-4f3c-5d0a-9a51-0c9d3f7a2b10")),
     security(("bearer" = []), ("session" = [])),
     responses((status = 200, description = "The order.", body = OrderBody))

@@ -234,7 +234,7 @@ pub struct ProductListQuery {
     #[param(max_length = 200, example = "televisions")]
     category: Option<String>,
     /// The order; `relevance` unless you say otherwise.
-    #[param(example = "price")]
+    #[param(inline, example = "price")]
     sort: Option<SortBody>,
     /// The lowest price, minor units.
     #[schema(minimum = 0, maximum = 100_000_000_000_i64)]

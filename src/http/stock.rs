@@ -94,6 +94,7 @@ async fn check_known(edge: &Edge, sku: &Sku) -> Result<(), Problem> {
 /// Read the stock of a SKU
 #[utoipa::path(
     get, path = "/v1/stock/{sku}", tag = "Stock",
+    operation_id = "read_stock",
     params(("sku" = String, Path, description = "The SKU.", example = "TV-55-OLED")),
     security(("bearer" = ["seller"]), ("session" = ["seller"])),
     responses((status = 200, description = "The figures.", body = StockBody))

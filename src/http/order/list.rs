@@ -161,7 +161,7 @@ async fn own(
 #[into_params(parameter_in = Query)]
 pub struct SellerOrdersQuery {
     /// Only those that are this.
-    #[param(example = "confirmed")]
+    #[param(inline, example = "confirmed")]
     status: Option<StatusBody>,
     /// How many at most; 24 unless you say otherwise.
     #[schema(minimum = 1, maximum = 100)]
