@@ -11,6 +11,7 @@
 
 pub mod category;
 mod elements;
+mod families;
 pub mod format;
 pub mod generate;
 pub mod icecat;
@@ -19,6 +20,8 @@ mod parts;
 pub mod product;
 mod records;
 pub mod shopify;
+mod slug;
+mod table;
 mod text;
 
 pub use category::Category;

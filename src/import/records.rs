@@ -356,7 +356,7 @@ mod tests {
             let mut records = Records::new(io::BufReader::with_capacity(capacity, &bytes[..]));
             let mut last = 0;
             let mut count = 0;
-            while let Some(_) = records.next().unwrap() {
+            while records.next().unwrap().is_some() {
                 prop_assert!(records.line() > last);
                 last = records.line();
                 count += 1;

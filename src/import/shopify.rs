@@ -15,117 +15,20 @@
 //! * options and metafields become attributes, tags the list `tags`.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::io::BufRead;
 use std::path::Path;
 
 use super::category;
 use super::format::{ImportFault, Source, digest};
 use super::parts::Parts;
 use super::product::{self, Draft, Flaw, ImportedProduct, Rejection};
-use super::records::{Record, Records};
+use super::records::Record;
+use super::table::{Column, Row, Table, key_of};
 use crate::domain::id::Sku;
 use crate::domain::product::{Attribute, Variant};
 use crate::domain::{Currency, Money};
 
 /// The files that hold such tables.
 pub const ENDINGS: [&str; 1] = [".csv"];
-/// The longest cell, in bytes, other than a description.
-pub const CELL_LIMIT: usize = 8 * 1024;
-
-/// What a column holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Column {
-    Handle,
-    Title,
-    Body,
-    Vendor,
-    ProductCategory,
-    Type,
-    Tags,
-    Published,
-    Status,
-    OptionName(u8),
-    OptionValue(u8),
-    Sku,
-    Grams,
-    Quantity,
-    Price,
-    Barcode,
-    Image,
-    VariantImage,
-    Metafield(String),
-}
-
-impl Column {
-    fn named(header: &str) -> Option<Self> {
-        let header = header.trim().to_lowercase();
-        if let Some(at) = header.rfind("(product.metafields.") {
-            let key = header[at..]
-                .trim_end_matches(')')
-                .rsplit('.')
-                .next()
-                .unwrap_or_default();
-            return Some(Self::Metafield(key_of(key)))
-                .filter(|column| *column != Self::Metafield(String::new()));
-        }
-        Some(match header.as_str() {
-            "handle" | "url handle" => Self::Handle,
-            "title" => Self::Title,
-            "body (html)" | "body html" | "description" => Self::Body,
-            "vendor" => Self::Vendor,
-            "product category" => Self::ProductCategory,
-            "type" => Self::Type,
-            "tags" => Self::Tags,
-            "published" | "published on online store" => Self::Published,
-            "status" => Self::Status,
-            "option1 name" => Self::OptionName(1),
-            "option2 name" => Self::OptionName(2),
-            "option3 name" => Self::OptionName(3),
-            "option1 value" => Self::OptionValue(1),
-            "option2 value" => Self::OptionValue(2),
-            "option3 value" => Self::OptionValue(3),
-            "variant sku" | "sku" => Self::Sku,
-            "variant grams" | "weight value (grams)" => Self::Grams,
-            "variant inventory qty" | "inventory quantity" => Self::Quantity,
-            "variant price" | "price" => Self::Price,
-            "variant barcode" | "barcode" => Self::Barcode,
-            "image src" | "product image url" => Self::Image,
-            "variant image" | "variant image url" => Self::VariantImage,
-            _ => return None,
-        })
-    }
-}
-
-/// A row of the table.
-#[derive(Debug)]
-struct Row {
-    line: u64,
-    cells: BTreeMap<Column, String>,
-}
-
-impl Row {
-    fn cell(&self, column: &Column) -> &str {
-        self.cells.get(column).map_or("", String::as_str)
-    }
-
-    fn handle(&self) -> &str {
-        self.cell(&Column::Handle)
-    }
-
-    fn is_variant(&self) -> bool {
-        [Column::Price, Column::Sku, Column::OptionValue(1)]
-            .iter()
-            .any(|column| !self.cell(column).is_empty())
-    }
-
-    fn source(&self) -> String {
-        self.cells
-            .values()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(",")
-    }
-}
 
 /// Reads Shopify tables.
 pub struct Shopify {
@@ -138,12 +41,6 @@ pub struct Shopify {
     currency: Currency,
     row: u64,
     fault: Option<ImportFault>,
-}
-
-struct Table {
-    name: String,
-    records: Records<Box<dyn BufRead + Send>>,
-    columns: Vec<Option<Column>>,
 }
 
 impl Shopify {
@@ -306,87 +203,6 @@ impl Source for Shopify {
 
     fn fault(&self) -> Option<&ImportFault> {
         self.fault.as_ref()
-    }
-}
-
-impl Table {
-    fn new(name: String, text: Box<dyn BufRead + Send>) -> Result<Self, ImportFault> {
-        let mut records = Records::new(text);
-        let header = records.next().map_err(|error| ImportFault::Broken {
-            part: name.clone(),
-            reason: error.to_string(),
-        })?;
-        let header = match header {
-            Some(Record::Fields(fields)) => fields,
-            Some(Record::Faulty { reason, .. }) => {
-                return Err(ImportFault::Broken {
-                    part: name,
-                    reason: format!("its header: {reason}"),
-                });
-            }
-            None => Vec::new(),
-        };
-        let mut known = HashSet::new();
-        let columns: Vec<_> = header
-            .iter()
-            .map(|header| Column::named(header).filter(|column| known.insert(column.clone())))
-            .collect();
-        let needed = [
-            (Column::Handle, "Handle"),
-            (Column::Title, "Title"),
-            (Column::Price, "Variant Price"),
-        ];
-        let missing: Vec<_> = needed
-            .iter()
-            .filter(|(column, _)| !known.contains(column))
-            .map(|(_, name)| *name)
-            .collect();
-        if missing.is_empty() {
-            Ok(Self {
-                name,
-                records,
-                columns,
-            })
-        } else {
-            Err(ImportFault::MissingColumns {
-                missing: missing.join(", "),
-            })
-        }
-    }
-
-    fn row(&self, line: u64, fields: &[String]) -> Result<Row, Flaw> {
-        if fields.len() > self.columns.len() {
-            let reason = format!(
-                "the row has {} cells, the table {} columns",
-                fields.len(),
-                self.columns.len()
-            );
-            return Err(Flaw::new("", reason, "put cells that hold commas in quotes"));
-        }
-        let mut cells = BTreeMap::new();
-        for (column, field) in self.columns.iter().zip(fields) {
-            let Some(column) = column else { continue };
-            if field.len() > CELL_LIMIT && *column != Column::Body {
-                return Err(Flaw::new(
-                    format!("{column:?}"),
-                    "the cell is longer than 8 KiB",
-                    "shorten it",
-                ));
-            }
-            let cell = field.trim();
-            if !cell.is_empty() {
-                cells.insert(column.clone(), cell.to_owned());
-            }
-        }
-        let row = Row { line, cells };
-        if row.handle().is_empty() {
-            return Err(Flaw::new(
-                "Handle",
-                "it is missing",
-                "give every row the handle of its product",
-            ));
-        }
-        Ok(row)
     }
 }
 
@@ -577,20 +393,6 @@ fn is_hidden(first: &Row) -> bool {
     matches!(status.as_str(), "draft" | "archived") || published == "false"
 }
 
-/// A name as the key of an attribute: `Colour of frame` is `colour_of_frame`.
-fn key_of(name: &str) -> String {
-    let mut key = String::new();
-    for c in name.trim().chars().flat_map(char::to_lowercase) {
-        if c.is_alphanumeric() {
-            key.push(c);
-        } else if !key.ends_with('_') && !key.is_empty() {
-            key.push('_');
-        }
-    }
-    key.truncate(key.trim_end_matches('_').len());
-    key
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -609,15 +411,5 @@ mod tests {
         }
         assert_eq!(minor_units("500", "JPY".parse().unwrap()), Some(500));
         assert_eq!(minor_units("500.5", "JPY".parse().unwrap()), None);
-    }
-
-    #[test]
-    fn columns_are_known_by_both_their_names() {
-        assert_eq!(Column::named(" Variant SKU "), Some(Column::Sku));
-        assert_eq!(Column::named("SKU"), Some(Column::Sku));
-        let metafield = Column::named("Colour (product.metafields.shopify.color-pattern)");
-        assert_eq!(metafield, Some(Column::Metafield("color_pattern".into())));
-        assert_eq!(Column::named("SEO Title"), None);
-        assert_eq!(key_of("Colour of frame!"), "colour_of_frame");
     }
 }
