@@ -79,8 +79,8 @@ mod tests {
         fn a_token_says_where_its_page_ended(key: i64, id in "[A-Za-z0-9._-]{1,64}") {
             let cursor = Cursor { key, id };
             let scope = Scope::of("tv");
-            prop_assert_eq!(Cursor::decode(&cursor.encode(scope), scope).unwrap(), cursor.clone());
             prop_assert!(Cursor::decode(&cursor.encode(scope), Scope::of("radio")).is_err());
+            prop_assert_eq!(Cursor::decode(&cursor.encode(scope), scope).unwrap(), cursor);
         }
 
         #[test]

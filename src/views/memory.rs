@@ -280,10 +280,10 @@ impl Change<'_> {
             .iter()
             .filter(|sku| !next.variants().contains(sku))
         {
-            if let Some(mut entry) = self.memory.entries.get_mut(gone) {
-                if entry.card.as_ref().is_some_and(|card| card.product == known.sku) {
-                    entry.card = None;
-                }
+            if let Some(mut entry) = self.memory.entries.get_mut(gone)
+                && entry.card.as_ref().is_some_and(|card| card.product == known.sku)
+            {
+                entry.card = None;
             }
         }
     }

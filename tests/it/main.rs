@@ -22,3 +22,4 @@ mod tidy;
 mod view_catalogue;
 mod view_order;
 mod view_relevance;
+mod view_search;
