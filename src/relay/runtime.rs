@@ -1,6 +1,5 @@
 //! The relay of a node: its readers, the lanes they run in, their positions and their figures.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,6 +105,18 @@ pub struct RelayFigures {
     pub readers: Vec<ReaderFigures>,
     /// Dead letters by consumer.
     pub dead_letters: Vec<LetterCount>,
+}
+
+impl RelayFigures {
+    /// Dead letters of a consumer that are not done.
+    #[must_use]
+    pub fn dead(&self, consumer: &str) -> u64 {
+        self.dead_letters
+            .iter()
+            .filter(|count| count.consumer == consumer)
+            .map(|count| count.waiting + count.parked)
+            .sum()
+    }
 }
 
 impl Relay {
@@ -311,10 +322,10 @@ impl Relay {
     pub(super) async fn standing(&self) -> Result<Arc<Standing>, BookFault> {
         let mut kept = self.0.standing.lock().await;
         let now = self.0.clock.instant();
-        if let Some((at, standing)) = kept.as_ref() {
-            if now.saturating_duration_since(*at) < STANDING_AGE {
-                return Ok(Arc::clone(standing));
-            }
+        if let Some((at, standing)) = kept.as_ref()
+            && now.saturating_duration_since(*at) < STANDING_AGE
+        {
+            return Ok(Arc::clone(standing));
         }
         let standing = Arc::new(self.0.book.standing().await?);
         *kept = Some((self.0.clock.instant(), Arc::clone(&standing)));
@@ -323,10 +334,9 @@ impl Relay {
 
     /// A letter of this entity was redriven: perhaps its later events need not wait any more.
     pub(super) fn recheck(&self, consumer: &str, shard: Shard, entity: EntityId) {
-        if let Some(reader) = self.0.consumers.iter().find(|reader| reader.name == consumer) {
-            if let Some(lane) = self.0.lanes.get(&(reader.name, shard)) {
-                lane.tell(LaneMessage::Recheck(entity));
-            }
+        let reader = self.0.consumers.iter().find(|reader| reader.name == consumer);
+        if let Some(lane) = reader.and_then(|reader| self.0.lanes.get(&(reader.name, shard))) {
+            lane.tell(LaneMessage::Recheck(entity));
         }
     }
 
@@ -341,23 +351,9 @@ impl Relay {
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |readers: &[&'static str]| readers.join(", ");
+        let names: Vec<&str> = self.readers().iter().map(|reader| reader.name).collect();
         f.debug_struct("Relay")
-            .field(
-                "views",
-                &names(&self.0.views.iter().map(|reader| reader.name).collect::<Vec<_>>()),
-            )
-            .field(
-                "consumers",
-                &names(
-                    &self
-                        .0
-                        .consumers
-                        .iter()
-                        .map(|reader| reader.name)
-                        .collect::<Vec<_>>(),
-                ),
-            )
+            .field("readers", &names)
             .finish_non_exhaustive()
     }
 }
@@ -422,19 +418,5 @@ impl Resident for Room {
                 Ok(cell)
             }
         }
-    }
-}
-
-/// A map from names, for whoever shows figures by reader.
-impl RelayFigures {
-    /// Dead letters of a consumer that are not done.
-    #[must_use]
-    pub fn dead(&self, consumer: &str) -> u64 {
-        let counts: HashMap<&str, u64> = self
-            .dead_letters
-            .iter()
-            .map(|count| (count.consumer.as_str(), count.waiting + count.parked))
-            .collect();
-        counts.get(consumer).copied().unwrap_or(0)
     }
 }

@@ -110,10 +110,10 @@ impl Window {
     /// Settles an event that was started; the entity's next one comes back, to be started.
     pub fn settle(&mut self, event: &Recorded) -> Option<Arc<Recorded>> {
         let index = usize::try_from(event.position.0 - self.watermark.0 - 1).ok();
-        if let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) {
-            if !std::mem::replace(slot, true) {
-                self.open -= 1;
-            }
+        if let Some(slot) = index.and_then(|index| self.slots.get_mut(index))
+            && !std::mem::replace(slot, true)
+        {
+            self.open -= 1;
         }
         self.advance();
         let behind = self.behind.get_mut(&event.entity)?;

@@ -43,8 +43,8 @@ struct Place {
 enum Stored {
     /// It is this.
     At(Position),
-    /// A write ended badly or was abandoned: it has to be read.
-    Unsure,
+    /// A write ended badly or was abandoned: it has to be read. It was at least this.
+    Unsure(Position),
     /// It went back. Following goes on only after somebody asked where from.
     Fallen,
 }
@@ -58,6 +58,9 @@ pub(super) struct Turn<'a> {
     /// Where the rows in the database are.
     pub(super) position: Position,
 }
+
+/// How far readers may be shown ahead of the rows' position where there is nothing to write.
+const UNWRITTEN_LIMIT: i64 = 1_000;
 
 impl Course {
     /// Reads where `view` is in each shard, and makes a place for shards it has not seen.
@@ -156,14 +159,17 @@ impl Course {
         let mut stored = place.stored.lock().await;
         let position = match *stored {
             Stored::At(position) => position,
-            Stored::Unsure => self.read(shard).await?,
+            Stored::Unsure(known) => {
+                let position = self.read(shard).await?;
+                if position < known {
+                    *stored = Stored::Fallen;
+                    return Err(self.moved(shard));
+                }
+                position
+            }
             Stored::Fallen => return Err(self.moved(shard)),
         };
-        if position < *place.reached.borrow() {
-            *stored = Stored::Fallen;
-            return Err(self.moved(shard));
-        }
-        *stored = Stored::Unsure;
+        *stored = Stored::Unsure(position);
         Ok(Turn {
             course: self,
             shard,
@@ -195,6 +201,18 @@ impl Course {
 }
 
 impl Turn<'_> {
+    /// Whether following through there takes a write. News without an event for this view move only
+    /// what readers see; the rows' position follows now and then, and with the next event. After a
+    /// restart those positions are read again, which costs a little time and nothing else.
+    pub(super) fn takes_a_write(&self, events: &[Arc<Recorded>], through: Position) -> bool {
+        let ahead = through.0 - self.position.0;
+        if events.is_empty() {
+            ahead >= UNWRITTEN_LIMIT
+        } else {
+            ahead > 0
+        }
+    }
+
     /// The events whose rows are not in the database yet.
     pub(super) fn unwritten<'e>(
         &self,

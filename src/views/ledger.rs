@@ -354,7 +354,7 @@ impl View for Ledger {
     ) -> Result<(), ReadFault> {
         let mut turn = self.course.turn(shard).await?;
         let legs = Legs::read(turn.unwritten(events))?;
-        if through > turn.position {
+        if turn.takes_a_write(events, through) {
             within("follow payments", WRITE_LIMIT, async {
                 let mut transaction = turn.begin().await?;
                 legs.write(&mut transaction).await?;

@@ -124,10 +124,10 @@ impl PaymentWorker {
             };
             metrics::counter!("globalshop_payment_unknown_total", "provider" => provider.name()).increment(1);
             tracing::info!(%intent, ?step, reason = unknown.reason, "a provider's answer is unknown; asking what it knows");
-            if let Ok(Ok(Some(state))) = timeout(CALL_LIMIT, provider.query(intent)).await {
-                if let Some(reply) = step.answered(&state) {
-                    return Ok(reply);
-                }
+            if let Ok(Ok(Some(state))) = timeout(CALL_LIMIT, provider.query(intent)).await
+                && let Some(reply) = step.answered(&state)
+            {
+                return Ok(reply);
             }
             round += 1;
             if round == ROUNDS {

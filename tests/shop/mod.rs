@@ -20,7 +20,7 @@ use globalshop::provider::{
     PaymentProvider as _, Providers, Sandbox, SandboxBooks, WebhookKey, Webhooks, sandbox,
 };
 use globalshop::relay::book::Book;
-use globalshop::relay::{Consumer, Relay, RelayArguments, Tails};
+use globalshop::relay::{Consumer, Relay, RelayArguments, Tails, View};
 use globalshop::workers::mail::{Letterhead, Post};
 use globalshop::workers::{CheckoutWorker, MailWorker, PaymentNotices, PaymentWorker, StockWorker};
 use tokio::time::interval;
@@ -52,11 +52,11 @@ pub struct Shop {
 impl Shop {
     /// Starts a node in this world.
     pub async fn open(world: &World) -> Self {
-        Self::open_with(world, vec![]).await
+        Self::open_with(world, vec![], vec![]).await
     }
 
-    /// Starts a node with more consumers than the shop's own.
-    pub async fn open_with(world: &World, more: Vec<Arc<dyn Consumer>>) -> Self {
+    /// Starts a node with views, and with more consumers than the shop's own.
+    pub async fn open_with(world: &World, views: Vec<Arc<dyn View>>, more: Vec<Arc<dyn Consumer>>) -> Self {
         let World {
             journal,
             book,
@@ -95,7 +95,7 @@ impl Shop {
             journal: Arc::clone(&journal),
             tails: tails.clone(),
             clock: clock.clone(),
-            views: vec![],
+            views,
             consumers,
         });
         let heart = Heart::start(HeartArguments {
@@ -233,13 +233,12 @@ impl Shop {
         let mut beat = interval(BEAT);
         while self.clock.instant() < deadline {
             beat.tick().await;
-            if let Ok(answer) = self.region.read::<Order>(&order.entity()).await {
-                if let Order::Placed(placed) = answer.view {
-                    if is(&placed) {
-                        return *placed;
-                    }
-                    seen = Some(placed);
+            let answer = self.region.read::<Order>(&order.entity()).await;
+            if let Ok(Order::Placed(placed)) = answer.map(|answer| answer.view) {
+                if is(&placed) {
+                    return *placed;
                 }
+                seen = Some(placed);
             }
         }
         panic!(
@@ -256,7 +255,7 @@ impl Shop {
             beat.tick().await;
             assert!(
                 self.clock.instant() < deadline,
-                "the consumers do not catch up: {:#?}",
+                "the consumers do not catch up: {:?}",
                 self.relay.readers()
             );
         }

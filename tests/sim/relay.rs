@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use globalshop::cluster::Ask;
 use globalshop::domain::cart::{Cart, Command};
 use globalshop::domain::id::{CartId, CustomerId};
-use globalshop::domain::{EntityId, Kind, Money};
-use globalshop::journal::{Recorded, Sequence};
+use globalshop::domain::{EntityId, Kind, Money, Shard};
+use globalshop::journal::{Position, Recorded, Sequence};
 use globalshop::relay::dead_letter::{LetterFilter, LetterState, REDRIVE_LIMIT, RedriveOutcome};
-use globalshop::relay::{AfterDeadLetter, Consumer, Policy, ReadFault};
+use globalshop::relay::{AfterDeadLetter, Consumer, Policy, ReadFault, View};
 
 use crate::saga::world;
 use crate::shop::Shop;
@@ -142,7 +142,7 @@ fn cart(shop: &Shop) -> EntityId {
 async fn what_fails_for_a_while_is_handled_in_order_in_the_end() {
     let (world, _, _) = world(31);
     let probe = Probe::new(AfterDeadLetter::GoOn);
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     let carts: Vec<EntityId> = (0..6).map(|_| cart(&shop)).collect();
     for (cart, whim) in carts
         .iter()
@@ -164,7 +164,7 @@ async fn what_fails_for_a_while_is_handled_in_order_in_the_end() {
 async fn what_cannot_be_handled_is_a_dead_letter_and_the_rest_goes_on() {
     let (world, _, _) = world(32);
     let probe = Probe::new(AfterDeadLetter::GoOn);
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     let (sick, hopeless) = (cart(&shop), cart(&shop));
     probe.takes(&sick, 2, Whim::Fails(8));
     probe.takes(&hopeless, 1, Whim::Never);
@@ -222,7 +222,7 @@ async fn what_cannot_be_handled_is_a_dead_letter_and_the_rest_goes_on() {
 async fn under_the_policy_wait_later_events_of_the_entity_wait_too() {
     let (world, _, _) = world(33);
     let probe = Probe::new(AfterDeadLetter::Wait);
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     let (sick, well) = (cart(&shop), cart(&shop));
     probe.takes(&sick, 2, Whim::Never);
     fill(&shop, &sick, 4).await;
@@ -234,7 +234,7 @@ async fn under_the_policy_wait_later_events_of_the_entity_wait_too() {
     // The block outlives the node.
     shop.relay.drain(Duration::from_secs(1)).await;
     shop.kill().await;
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     fill(&shop, &sick, 5).await; // sets 1 to 3 again, then 5: sequences 5 to 9
     shop.settled().await;
     assert_eq!(probe.handled(&sick), [1]);
@@ -259,13 +259,13 @@ async fn under_the_policy_wait_later_events_of_the_entity_wait_too() {
 async fn a_lane_resumes_where_it_was_and_repeats_little() {
     let (world, _, _) = world(34);
     let probe = Probe::new(AfterDeadLetter::GoOn);
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     let one = cart(&shop);
     fill(&shop, &one, 20).await;
     shop.settled().await;
     shop.relay.drain(Duration::from_secs(5)).await;
     shop.kill().await;
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     shop.settled().await;
     assert_eq!(
         probe.handled(&one).len(),
@@ -275,7 +275,7 @@ async fn a_lane_resumes_where_it_was_and_repeats_little() {
     fill(&shop, &one, 3).await;
     shop.settled().await;
     shop.kill().await;
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     fill(&shop, &one, 3).await;
     shop.settled().await;
     let handled: HashSet<i64> = probe.handled(&one).into_iter().collect();
@@ -286,7 +286,7 @@ async fn a_lane_resumes_where_it_was_and_repeats_little() {
 async fn a_paused_consumer_takes_nothing_until_it_goes_on() {
     let (world, _, _) = world(35);
     let probe = Probe::new(AfterDeadLetter::GoOn);
-    let shop = Shop::open_with(&world, vec![probe.clone()]).await;
+    let shop = Shop::open_with(&world, vec![], vec![probe.clone()]).await;
     assert!(shop.relay.pause("probe", true));
     assert!(!shop.relay.pause("nobody", true));
     let one = cart(&shop);
@@ -296,4 +296,111 @@ async fn a_paused_consumer_takes_nothing_until_it_goes_on() {
     assert!(shop.relay.pause("probe", false));
     shop.settled().await;
     assert_eq!(probe.handled(&one), [1, 2, 3]);
+}
+
+/// A view of carts that fails now and then, and can never take one of the events.
+#[derive(Default)]
+struct Diary {
+    positions: Mutex<HashMap<Shard, Position>>,
+    seen: Mutex<Vec<(EntityId, Sequence)>>,
+    calls: Mutex<u32>,
+    poison: Mutex<Option<(EntityId, Sequence)>>,
+}
+
+#[async_trait]
+impl View for Diary {
+    fn name(&self) -> &'static str {
+        "diary"
+    }
+
+    fn wants(&self, kind: Kind) -> bool {
+        kind == Kind::Cart
+    }
+
+    async fn position(&self, shard: Shard) -> Result<Position, ReadFault> {
+        Ok(self
+            .positions
+            .lock()
+            .unwrap()
+            .get(&shard)
+            .copied()
+            .unwrap_or_default())
+    }
+
+    async fn follow(
+        &self,
+        shard: Shard,
+        events: &[Arc<Recorded>],
+        through: Position,
+    ) -> Result<(), ReadFault> {
+        let mut calls = self.calls.lock().unwrap();
+        *calls += 1;
+        if *calls % 7 == 0 {
+            return Err(ReadFault::Temporary {
+                what: "the database is away".to_owned(),
+                source: None,
+            });
+        }
+        let poison = self.poison.lock().unwrap().clone();
+        let is_poison = |event: &Arc<Recorded>| {
+            poison
+                .as_ref()
+                .is_some_and(|(entity, sequence)| *entity == event.entity && *sequence == event.sequence)
+        };
+        if events.iter().any(is_poison) {
+            return Err(ReadFault::Lasting {
+                what: "a constraint".to_owned(),
+                source: None,
+            });
+        }
+        let mut positions = self.positions.lock().unwrap();
+        let position = positions.entry(shard).or_default();
+        for event in events {
+            assert!(
+                event.position > *position && event.position <= through,
+                "in order, once"
+            );
+            *position = event.position;
+        }
+        *position = through;
+        let seen = events.iter().map(|event| (event.entity.clone(), event.sequence));
+        self.seen.lock().unwrap().extend(seen);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_sees_every_event_once_in_order_and_goes_on_without_the_one_it_cannot_take() {
+    let (world, _, _) = world(36);
+    let diary = Arc::new(Diary::default());
+    let shop = Shop::open_with(&world, vec![diary.clone()], vec![]).await;
+    let (well, sick) = (cart(&shop), cart(&shop));
+    *diary.poison.lock().unwrap() = Some((sick.clone(), Sequence(3)));
+    fill(&shop, &well, 30).await;
+    fill(&shop, &sick, 5).await;
+    shop.stock_up("A", 1).await; // news that are none for the diary, but for its position
+    shop.settled().await;
+    shop.kill().await;
+    let shop = Shop::open_with(&world, vec![diary.clone()], vec![]).await;
+    fill(&shop, &well, 2).await; // 31 and 32
+    shop.settled().await;
+    let seen = diary.seen.lock().unwrap().clone();
+    let of = |cart: &EntityId| -> Vec<i64> {
+        let mine = seen.iter().filter(|(entity, _)| entity == cart);
+        mine.map(|(_, sequence)| sequence.0).collect()
+    };
+    assert_eq!(of(&well), (1..=32).collect::<Vec<_>>());
+    assert_eq!(of(&sick), [1, 2, 4, 5]);
+    let letters = shop.relay.dead_letters();
+    let found = letters.list(&LetterFilter::default(), None, 10).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].consumer.as_str(), found[0].sequence),
+        ("diary", Sequence(3))
+    );
+    let redriven = letters.redrive(found[0].id, false).await.unwrap();
+    assert!(
+        matches!(redriven.outcome, RedriveOutcome::Skipped { .. }),
+        "a view is rebuilt"
+    );
 }
