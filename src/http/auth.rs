@@ -14,6 +14,7 @@ use axum_extra::extract::cookie::CookieJar;
 
 use super::Edge;
 use super::exchange::Exchange;
+use super::limit::Allowance;
 use super::problem::{Fault, Problem, kind};
 use crate::accounts::{self, AccountError, Refusal, Role, TokenRefusal};
 
@@ -245,7 +246,9 @@ pub fn account_problem(error: AccountError) -> Problem {
             ),
             Refusal::EmailTaken => Problem::new(&kind::EMAIL_TAKEN),
             Refusal::WrongCredentials => challenge(Problem::new(&kind::WRONG_CREDENTIALS), REALM),
-            Refusal::TooManyGuesses { retry_after } => Problem::new(&kind::TOO_MANY).retry_after(retry_after),
+            Refusal::TooManyGuesses { retry_after } => Problem::new(&kind::TOO_MANY)
+                .retry_after(retry_after)
+                .spent(&Allowance::spent("guesses", 5, 60, retry_after.as_secs() + 1)),
             Refusal::Token(_) => bad_token(),
             Refusal::RefreshToken => challenge(Problem::new(&kind::BAD_REFRESH_TOKEN), REALM),
             Refusal::ResetToken | Refusal::UnknownCustomer => Problem::not_found(),

@@ -46,7 +46,7 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             address_per_second: 200,
-            principal_per_second: 200,
+            principal_per_second: 500,
             sensitive_per_minute: 60,
             count_loopback: false,
         }
@@ -64,7 +64,19 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Writes the headers of draft-ietf-httpapi-ratelimit-headers.
+    /// An allowance that somebody else keeps and that is used up.
+    #[must_use]
+    pub(super) const fn spent(name: &'static str, quota: u32, window: u64, reset: u64) -> Self {
+        Self {
+            name,
+            quota,
+            window,
+            left: 0,
+            reset,
+        }
+    }
+
+    /// Writes the headers of draft-ietf-httpapi-ratelimit-headers, unless the answer has them.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
         let Self {
             name,
@@ -77,7 +89,7 @@ impl Allowance {
         let limit = format!("\"{name}\";r={left};t={reset}");
         for (header, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, limit)] {
             if let Ok(value) = HeaderValue::from_str(&text) {
-                headers.insert(header, value);
+                headers.entry(header).or_insert(value);
             }
         }
     }
@@ -304,7 +316,7 @@ mod tests {
             .principal(CustomerId(Uuid::nil()))
             .unwrap()
             .write(&mut headers);
-        assert_eq!(headers["ratelimit-policy"], "\"principal\";q=200;w=1");
-        assert_eq!(headers["ratelimit"], "\"principal\";r=199;t=1");
+        assert_eq!(headers["ratelimit-policy"], "\"principal\";q=500;w=1");
+        assert_eq!(headers["ratelimit"], "\"principal\";r=499;t=1");
     }
 }

@@ -23,7 +23,7 @@ use super::etag;
 use super::problem::{ProblemShape, kind};
 
 /// The media type of the document.
-const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.oai.openapi+json;version=3.1");
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/json");
 
 pub(super) fn routes() -> OpenApiRouter<Edge> {
     OpenApiRouter::new().routes(routes!(document))
@@ -111,7 +111,6 @@ static DOCUMENT_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| DOCUMENT.to_string()
     get, path = "/openapi.json", tag = "Operations",
     responses((
         status = 200, description = "OpenAPI 3.1.", body = serde_json::Value,
-        content_type = "application/vnd.oai.openapi+json;version=3.1",
         example = json!({"openapi": "3.1.0", "info": {"title": "GlobalShop", "version": "0.1.0"}, "paths": {}})
     ))
 )]

@@ -12,13 +12,15 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub use kind::Kind;
+
+use super::limit::Allowance;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -122,6 +124,19 @@ impl Problem {
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
+    /// With the limit that is used up.
+    #[must_use]
+    pub fn spent(mut self, allowance: &Allowance) -> Self {
+        let mut headers = HeaderMap::new();
+        allowance.write(&mut headers);
+        self.headers.extend(
+            headers
+                .into_iter()
+                .filter_map(|(name, value)| Some((name?, value))),
+        );
+        self
+    }
+
     /// With the reason that only the log reads.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
@@ -183,6 +198,7 @@ impl Problem {
 
     /// Writes the problem into the answer that carries it; what the answer's headers say stays.
     pub(super) fn write(&self, trace_id: &str, answer: &mut Response) {
+        *answer.status_mut() = self.status();
         *answer.body_mut() = Body::from(self.to_json(trace_id).to_string());
         let headers = answer.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
