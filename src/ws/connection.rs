@@ -4,6 +4,9 @@
 //! and keeps time: what waits is fed frame by frame and flushed once, for the system call is what a
 //! frame costs. It never waits for anybody else's connection, and its own slowness costs only itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message};

@@ -14,6 +14,8 @@
 //! event is decoded only if somebody follows its channel, and a frame is encoded once, for all.
 
 pub(super) mod actor;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -314,7 +316,6 @@ impl Hub {
             attempt,
             ..asking
         });
-        self.tidy(channel);
     }
 
     /// Begins to watch a channel.

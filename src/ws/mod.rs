@@ -24,6 +24,8 @@ mod cart;
 pub mod channel;
 pub mod connection;
 pub mod figures;
+#[cfg(test)]
+mod fixture;
 pub mod hub;
 mod moment;
 mod order;
