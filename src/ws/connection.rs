@@ -151,7 +151,7 @@ impl Conversation {
                     None => Err(End::Gone),
                     Some(Err(error)) => {
                         tracing::debug!(session = %outbox.trace(), %error, "a live connection cannot be read");
-                        let close = Close::new(CloseCode::Protocol, Format::TooLarge.reason());
+                        let close = Close::new(CloseCode::Protocol, "no frame, or one far too large");
                         Err(End::Deaf(close))
                     }
                     Some(Ok(message)) => self.hear(message).await,

@@ -128,7 +128,9 @@ pub(super) fn customer(number: u128) -> CustomerId {
 }
 
 pub(super) fn viewer(number: u128, roles: Roles, guests: &[u128]) -> Viewer {
-    let identities = std::iter::once(number).chain(guests.iter().copied()).map(customer);
+    let identities = std::iter::once(number)
+        .chain(guests.iter().copied())
+        .map(customer);
     Viewer {
         caller: Arc::new(Caller {
             customer_id: customer(number),
@@ -152,7 +154,10 @@ impl Doorkeeper for Guestbook {
     async fn admit(&self, credential: &Credential) -> Result<Viewer, Turned> {
         let (Credential::Token(secret) | Credential::Cookie(secret)) = credential;
         let known = self.known.lock().unwrap();
-        known.get(secret.expose()).cloned().unwrap_or(Err(Turned::Refused))
+        known
+            .get(secret.expose())
+            .cloned()
+            .unwrap_or(Err(Turned::Refused))
     }
 }
 
@@ -185,7 +190,11 @@ impl House {
         .await
         .unwrap();
         assert!(heart.ready(Duration::from_secs(10)).await);
-        let (window, guestbook, faces) = (Arc::new(Window::default()), Arc::new(Guestbook::default()), Arc::new(PlainFaces::default()));
+        let (window, guestbook, faces) = (
+            Arc::new(Window::default()),
+            Arc::new(Guestbook::default()),
+            Arc::new(PlainFaces::default()),
+        );
         let region = Region::new(doors);
         let live = Live::start(LiveArguments {
             heart: &heart,
@@ -252,14 +261,18 @@ impl House {
     }
 
     pub(super) async fn order(&self, id: OrderId, command: order::Command) {
-        self.region.ask::<Order>(&id.entity(), Ask::new(command)).await.unwrap();
+        self.region
+            .ask::<Order>(&id.entity(), Ask::new(command))
+            .await
+            .unwrap();
     }
 
     /// Confirms an order: three commands, one entry of its history.
     pub(super) async fn confirm(&self, id: OrderId) {
         use order::{Authorisation, Capture, Command};
         self.order(id, Command::RecordHolds { held: true }).await;
-        self.order(id, Command::RecordAuthorisation(Authorisation::Authorised)).await;
+        self.order(id, Command::RecordAuthorisation(Authorisation::Authorised))
+            .await;
         self.order(id, Command::RecordCommit { committed: true }).await;
         self.order(id, Command::RecordCapture(Capture::Captured)).await;
     }
@@ -346,7 +359,8 @@ impl Client {
     }
 
     pub(super) async fn follow(&self, channel: &str, from: Value) {
-        self.say(&json!({"sub": [{"id": 1, "ch": channel, "from": from}]})).await;
+        self.say(&json!({"sub": [{"id": 1, "ch": channel, "from": from}]}))
+            .await;
     }
 
     /// The next frame that is no ping.
@@ -394,4 +408,3 @@ impl Client {
         self.from_server.try_recv().is_err()
     }
 }
-

@@ -303,6 +303,9 @@ impl Hub {
                 );
             }
         }
+        if watched.is_left() {
+            return self.tidy(channel);
+        }
         // Who follows already waits on; the events keep being buffered.
         let attempt = asking.attempt + 1;
         self.turns += 1;

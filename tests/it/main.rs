@@ -14,6 +14,7 @@ mod embedded;
 mod eventually;
 mod history;
 mod journal;
+mod live;
 mod saga;
 mod scratch;
 #[path = "../shop/mod.rs"]

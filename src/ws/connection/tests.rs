@@ -54,7 +54,10 @@ async fn what_is_no_frame_ends_the_connection_and_no_other() {
         let mut client = house.connect(64);
         client.send(bad).await;
         let bye = client.expect_bye().await;
-        assert_eq!((bye["code"].clone(), bye["retry"].clone()), (json!(4010), json!(false)));
+        assert_eq!(
+            (bye["code"].clone(), bye["retry"].clone()),
+            (json!(4010), json!(false))
+        );
     }
     let mut client = house.greet("ada").await;
     client.say(&json!({"hello": {}})).await;
@@ -133,12 +136,18 @@ async fn an_order_is_streamed_and_resumed() {
     let mut client = house.greet("ada").await;
     client.follow(&channel, json!("snapshot")).await;
     let snap = client.expect("snap").await;
-    assert_eq!((&snap["o"], &snap["data"]["status"]), (&json!(1), &json!("pending")));
+    assert_eq!(
+        (&snap["o"], &snap["data"]["status"]),
+        (&json!(1), &json!("pending"))
+    );
     let epoch = snap["e"].clone();
     assert_eq!(client.expect("live").await["o"], 1);
     house.confirm(id).await;
     let confirmed = client.expect("pub").await;
-    assert_eq!((&confirmed[0]["o"], &confirmed[0]["ev"]), (&json!(2), &json!("confirmed")));
+    assert_eq!(
+        (&confirmed[0]["o"], &confirmed[0]["ev"]),
+        (&json!(2), &json!("confirmed"))
+    );
     assert_eq!(confirmed[0]["d"]["status"], "confirmed");
 
     // From any position on, gapless.
@@ -169,7 +178,10 @@ async fn an_order_is_streamed_and_resumed() {
     for position in [json!({"e": epoch, "o": -1}), json!("all"), json!(3)] {
         again.follow(&channel, position).await;
         let problem = again.expect("err").await;
-        assert_eq!((&problem["status"], &problem["errors"][0]["pointer"]), (&json!(422), &json!("/from")));
+        assert_eq!(
+            (&problem["status"], &problem["errors"][0]["pointer"]),
+            (&json!(422), &json!("/from"))
+        );
     }
 }
 
@@ -187,7 +199,8 @@ async fn an_order_is_for_its_owner_and_for_those_who_handle_it() {
     let theirs = eve.expect("err").await;
     eve.follow(&channel, json!({"e": "00", "o": 0})).await;
     eve.expect("err").await;
-    eve.follow("order:6f1f8c8e-4f3c-5d0a-9a51-0c9d3f7a2b10", json!("snapshot")).await;
+    eve.follow("order:6f1f8c8e-4f3c-5d0a-9a51-0c9d3f7a2b10", json!("snapshot"))
+        .await;
     let absent = eve.expect("err").await;
     assert_eq!(theirs, absent, "another's is as if absent");
     assert_eq!(theirs["status"], 404);
@@ -264,7 +277,11 @@ async fn an_expired_token_ends_the_connection_unless_a_fresh_one_comes() {
     other.say(&json!({"auth": {"token": "longer"}})).await;
     third.follow("cart", json!("snapshot")).await;
     third.say(&json!({"auth": {"token": "eves"}})).await;
-    assert_eq!(third.expect_bye().await["code"], 4003, "a cart is not handed over");
+    assert_eq!(
+        third.expect_bye().await["code"],
+        4003,
+        "a cart is not handed over"
+    );
 
     let bye = one.expect_bye().await;
     assert_eq!((&bye["code"], &bye["retry"]), (&json!(4001), &json!(true)));
@@ -281,7 +298,9 @@ async fn changed_rights_reach_open_connections() {
     sam.follow(&channel, json!("snapshot")).await;
     sam.expect("snap").await;
     sam.expect("live").await;
-    house.guestbook.write("sam", Ok(viewer(4, Roles::SHOPPER.with(Role::Shopper), &[])));
+    house
+        .guestbook
+        .write("sam", Ok(viewer(4, Roles::SHOPPER.with(Role::Shopper), &[])));
     house.guestbook.changes.send(customer(4)).unwrap();
     assert_eq!(sam.expect("err").await["status"], 404, "no seller any more");
 
@@ -337,7 +356,9 @@ async fn one_connection_has_its_limits() {
         }
     }
     assert_eq!((live, refused), (128, 2));
-    client.say(&json!({"unsub": [{"id": 0, "ch": "product:P-0"}]})).await;
+    client
+        .say(&json!({"unsub": [{"id": 0, "ch": "product:P-0"}]}))
+        .await;
     client.follow("product:P-129", json!("snapshot")).await;
     assert_eq!(client.expect("snap").await["ch"], "product:P-129");
 
@@ -373,16 +394,27 @@ async fn a_hub_that_falls_over_comes_back() {
     client.follow("cart", json!("snapshot")).await;
     client.expect("snap").await;
     client.expect("live").await;
-    house.faces.broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    house
+        .faces
+        .broken
+        .store(true, std::sync::atomic::Ordering::SeqCst);
     house.set_line(customer(1), "TV-1", 1).await;
     assert_eq!(client.expect_bye().await["code"], 4000);
-    house.faces.broken.store(false, std::sync::atomic::Ordering::SeqCst);
+    house
+        .faces
+        .broken
+        .store(false, std::sync::atomic::Ordering::SeqCst);
     house.clock.sleep(Duration::from_secs(1)).await;
     let mut client = house.greet("ada").await;
     client.follow("cart", json!("snapshot")).await;
     assert_eq!(client.expect("snap").await["data"]["version"], 1);
     let now = house.clock.instant();
-    let hub = house.heart.spawner().tree().reading("test/live/0/hub/0", now).unwrap();
+    let hub = house
+        .heart
+        .spawner()
+        .tree()
+        .reading("test/live/0/hub/0", now)
+        .unwrap();
     assert_eq!(hub.restarts, 1);
     assert_ne!(house.clock.now(), Millis(0));
 }

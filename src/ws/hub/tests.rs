@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{Effect, Hub, Subscribe};
+use crate::accounts::Roles;
 use crate::domain::id::OrderId;
 use crate::domain::order::{Authorisation, Capture, Command, Order};
 use crate::domain::{Entity as _, Millis, Shard, ShardCount};
@@ -19,7 +20,6 @@ use crate::ws::outbox::{Followed, Outbox};
 use crate::ws::protocol::{From, SubscriptionId};
 use crate::ws::source::{Held, Owners, Silent, Sources};
 use crate::ws::topic::Answer;
-use crate::accounts::Roles;
 
 /// The order's life, command by command; not each leaves a trace in its history.
 fn story() -> Vec<Command> {
@@ -68,7 +68,10 @@ impl Reader {
     fn read(&mut self, hub_truth: &Order) {
         let mut frames = vec![];
         self.outbox.take(&mut frames, usize::MAX);
-        let history = &hub_truth.placed().map(|placed| placed.history.clone()).unwrap_or_default();
+        let history = &hub_truth
+            .placed()
+            .map(|placed| placed.history.clone())
+            .unwrap_or_default();
         for frame in frames {
             let read: Value = serde_json::from_str(frame.text()).unwrap();
             let body = &read[frame.name()];
@@ -92,7 +95,10 @@ impl Reader {
                 "live" => {
                     self.settled = true;
                     let (_, position) = self.position.get_or_insert_with(|| {
-                        (body["e"].as_str().unwrap().to_owned(), body["o"].as_u64().unwrap())
+                        (
+                            body["e"].as_str().unwrap().to_owned(),
+                            body["o"].as_u64().unwrap(),
+                        )
                     });
                     assert_eq!(body["o"], *position, "live from where the reader is");
                 }
@@ -177,11 +183,18 @@ impl World {
     }
 
     fn commit(&mut self, seen_by_tail: bool) {
-        let Some(command) = self.story.pop_front() else { return };
+        let Some(command) = self.story.pop_front() else {
+            return;
+        };
         let events = self.truth.decide(&command, NOW).unwrap();
         let mut recorded = vec![];
         for event in events {
-            let sequence = self.journal.iter().filter(|event| event.entity == self.id.entity()).count() as i64 + 1;
+            let sequence = self
+                .journal
+                .iter()
+                .filter(|event| event.entity == self.id.entity())
+                .count() as i64
+                + 1;
             let new = stored::encode::<Order>(&event).unwrap();
             self.truth.apply(&event);
             recorded.push(self.record(Sequence(sequence), new.payload));
@@ -211,7 +224,9 @@ impl World {
 
     /// What a takeover does: the head is known, the events before it are only in the journal.
     fn lose_tail(&self) {
-        self.tails.of(self.shard).start_at(Position(self.journal.len() as i64));
+        self.tails
+            .of(self.shard)
+            .start_at(Position(self.journal.len() as i64));
     }
 
     fn other_commit(&mut self) {
@@ -274,9 +289,15 @@ impl World {
             }
             Step::OwnerAnswers | Step::OwnerIsSilent => {
                 let is_silent = matches!(step, Step::OwnerIsSilent);
-                let Some((turn, held)) = self.asked.pop_front() else { return };
+                let Some((turn, held)) = self.asked.pop_front() else {
+                    return;
+                };
                 let held = held.unwrap_or_else(|| self.held());
-                let answer = if is_silent { Err(Silent) } else { Ok(Answer::Order(held)) };
+                let answer = if is_silent {
+                    Err(Silent)
+                } else {
+                    Ok(Answer::Order(held))
+                };
                 self.hub.answered(&Channel::Order(self.id), turn, answer, NOW);
             }
             Step::Subscribe { live } => {
@@ -311,7 +332,10 @@ impl World {
 
     /// What the owner would say now: everything that is committed.
     fn held(&self) -> Held<Order> {
-        let own = self.journal.iter().filter(|event| event.entity == self.id.entity());
+        let own = self
+            .journal
+            .iter()
+            .filter(|event| event.entity == self.id.entity());
         Held {
             state: self.truth.clone(),
             sequence: Sequence(own.count() as i64),
@@ -334,7 +358,11 @@ impl World {
                 continue;
             }
             assert!(reader.settled, "everybody is answered");
-            assert_eq!(reader.position.as_ref().unwrap().1, head, "everybody is told everything");
+            assert_eq!(
+                reader.position.as_ref().unwrap().1,
+                head,
+                "everybody is told everything"
+            );
         }
     }
 }
@@ -391,7 +419,9 @@ fn an_order_that_was_never_placed_is_as_if_absent() {
         sequence: Sequence(0),
     };
     let channel = Channel::Order(world.id);
-    world.hub.answered(&channel, turn, Ok(Answer::Order(nothing)), NOW);
+    world
+        .hub
+        .answered(&channel, turn, Ok(Answer::Order(nothing)), NOW);
     world.readers[0].read(&world.truth);
     assert!(world.readers[0].refused);
     assert_eq!(world.hub.channels(), 0);
