@@ -30,6 +30,8 @@ const ROOT_MAILBOX: u32 = 10_000;
 pub struct HeartArguments {
     /// The node's name.
     pub node: Arc<str>,
+    /// The name under which it claims shards: the node and its incarnation.
+    pub owner: Arc<str>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
     /// The clock.
@@ -69,6 +71,7 @@ impl Heart {
     pub async fn start(arguments: HeartArguments) -> Result<Self, Failure> {
         let HeartArguments {
             node,
+            owner,
             journal,
             clock,
             tails,
@@ -119,7 +122,7 @@ impl Heart {
             let (writer, load) = &writers[usize::from(shard.0 % WRITERS)];
             let part = Part::Shard(ShardArguments {
                 shard,
-                owner: Arc::clone(&node),
+                owner: Arc::clone(&owner),
                 place: root_place.child("shard", &shard.to_string()),
                 journal: Arc::clone(&journal),
                 writer: Arc::clone(writer),

@@ -1,6 +1,5 @@
 //! Accounts: registering, who am I, passwords.
 
-use std::fmt;
 
 use axum::Json as Answer;
 use axum::extract::{Path, State};
@@ -16,7 +15,7 @@ use super::body::Json;
 use super::limit::Sensitive;
 use super::problem::{Problem, kind};
 use super::session::{Tokens, merge_carts};
-use crate::accounts::{AccountError, Refusal, Registration, ResetMail, Secret};
+use crate::accounts::{AccountError, Refusal, Registration, Secret};
 
 pub(super) fn routes() -> OpenApiRouter<Edge> {
     OpenApiRouter::new()
@@ -25,13 +24,6 @@ pub(super) fn routes() -> OpenApiRouter<Edge> {
         .routes(routes!(change_password))
         .routes(routes!(request_reset))
         .routes(routes!(reset_password))
-}
-
-/// Takes mails with reset links and sends them. It must not wait: who waits longer for an address
-/// that has an account tells that it has one.
-pub trait ResetSink: Send + Sync + fmt::Debug + 'static {
-    /// Takes one mail.
-    fn send(&self, mail: ResetMail);
 }
 
 /// Who registers.

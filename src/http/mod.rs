@@ -23,9 +23,11 @@ pub mod exchange;
 pub mod front;
 pub mod headers;
 pub mod idempotency;
+pub mod import;
 pub mod limit;
 pub mod money;
 pub mod openapi;
+pub mod ops;
 pub mod order;
 pub mod overload;
 pub mod pages;
@@ -41,7 +43,6 @@ pub mod stock;
 pub mod trace;
 pub mod webhook;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -50,12 +51,17 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_axum::router::OpenApiRouter;
 
-use self::account::ResetSink;
 use self::idempotency::InFlight;
 use self::limit::{LimitSettings, Limits};
 use self::overload::Room;
 use self::probe::Readiness;
-use self::webhook::{Seen, WebhookSecret, WebhookSink};
+use self::webhook::Seen;
+use crate::actors::stats::Tree;
+use crate::config::ShopSettings;
+use crate::import::Imports;
+use crate::inspect::Auditor;
+use crate::provider::Webhooks;
+use crate::workers::mail::{Mailbox, ResetMails};
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::cluster::Region;
@@ -80,8 +86,6 @@ pub struct EdgeSettings {
     pub open_metrics: bool,
     /// What shipping and tax cost.
     pub tariff: Tariff,
-    /// The secrets that payment providers sign with, by provider.
-    pub webhook_secrets: BTreeMap<String, WebhookSecret>,
 }
 
 impl Default for EdgeSettings {
@@ -94,7 +98,6 @@ impl Default for EdgeSettings {
             trusted_proxies: Vec::new(),
             open_metrics: false,
             tariff: Tariff::default(),
-            webhook_secrets: BTreeMap::new(),
         }
     }
 }
@@ -119,9 +122,19 @@ pub struct EdgeArguments {
     /// The metrics, where they are collected.
     pub metrics: Option<PrometheusHandle>,
     /// Who is told what payment providers tell us.
-    pub webhooks: Arc<dyn WebhookSink>,
+    pub webhooks: Webhooks,
     /// Who sends mails with reset links.
-    pub resets: Arc<dyn ResetSink>,
+    pub resets: ResetMails,
+    /// The local mailbox, where mail goes nowhere else.
+    pub mailbox: Option<Arc<Mailbox>>,
+    /// Catalogue files at work.
+    pub imports: Imports,
+    /// Who checks the invariants.
+    pub auditor: Auditor,
+    /// Every actor of the node.
+    pub tree: Arc<Tree>,
+    /// What the shop says of itself.
+    pub shop: ShopSettings,
 }
 
 /// The edge. Cheap to clone.
@@ -184,6 +197,8 @@ impl Edge {
             .merge(checkout::routes())
             .merge(order::routes())
             .merge(webhook::routes())
+            .merge(import::routes())
+            .merge(ops::routes())
             .merge(probe::routes())
             .merge(openapi::routes())
     }

@@ -5,3 +5,19 @@
 pub mod tree;
 
 pub use tree::{Census, Page, TreeQuery};
+pub mod invariant;
+
+pub use invariant::{Auditor, Finding};
+
+/// A moment as RFC 3339 with milliseconds, for serde.
+fn as_time<S: serde::Serializer>(at: &crate::domain::Millis, serializer: S) -> Result<S::Ok, S::Error> {
+    let nanos = i128::from(at.0) * 1_000_000;
+    let text = time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
+        .ok()
+        .and_then(|moment| {
+            let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+            moment.format(&format).ok()
+        })
+        .unwrap_or_default();
+    serializer.serialize_str(&text)
+}

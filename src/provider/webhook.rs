@@ -211,6 +211,19 @@ impl Webhooks {
             .map(|(_, key)| key)
     }
 
+    /// Whether there is a provider of this name.
+    #[must_use]
+    pub fn knows(&self, provider: &str) -> bool {
+        self.key(provider).is_some()
+    }
+
+    /// Whether a message was signed by this provider, and now.
+    #[must_use]
+    pub fn believes(&self, provider: &str, headers: &WebhookHeaders, body: &[u8]) -> bool {
+        self.key(provider)
+            .is_some_and(|key| key.verify(headers, self.clock.now(), body))
+    }
+
     /// Takes a message as it came in.
     ///
     /// # Errors
@@ -221,8 +234,10 @@ impl Webhooks {
         headers: &WebhookHeaders,
         body: &[u8],
     ) -> Result<(), WebhookFault> {
-        let key = self.key(provider).ok_or(WebhookFault::UnknownProvider)?;
-        if !key.verify(headers, self.clock.now(), body) {
+        if !self.knows(provider) {
+            return Err(WebhookFault::UnknownProvider);
+        }
+        if !self.believes(provider, headers, body) {
             return Err(WebhookFault::BadSignature);
         }
         let notice =

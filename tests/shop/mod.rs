@@ -100,6 +100,7 @@ impl Shop {
         });
         let heart = Heart::start(HeartArguments {
             node: "node-1".into(),
+            owner: "shop/1".into(),
             journal,
             clock: clock.clone(),
             tails,

@@ -72,6 +72,7 @@ async fn simulate(seed: u64) {
     let directories = directories(&shared, &clock);
     let heart = Heart::start(HeartArguments {
         node: "sim".into(),
+        owner: "sim/1".into(),
         journal: Arc::clone(&shared),
         clock: clock.clone(),
         tails: Tails::new(shards),

@@ -51,7 +51,6 @@ impl ResetMails {
     }
 
     /// Takes a mail without waiting; `false` if too many wait already.
-    #[must_use]
     pub fn send(&self, reset: ResetMail) -> bool {
         let taken = self.0.try_send(reset).is_ok();
         if !taken {
