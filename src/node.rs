@@ -27,29 +27,29 @@ use crate::actors::heart::{self, Heart, HeartArguments};
 use crate::clock::Clock;
 use crate::cluster::Region;
 use crate::config::Settings;
+use crate::domain::Currency;
 use crate::domain::cart::Cart;
 use crate::domain::id::CartId;
 use crate::domain::order::{Placed, Transition};
-use crate::domain::Currency;
 use crate::embedded::Embedded;
 use crate::http::exchange::Peer;
 use crate::http::limit::LimitSettings;
 use crate::http::probe::Readiness;
 use crate::http::serve::{ServeSettings, serve};
 use crate::http::{self, Edge, EdgeArguments, EdgeSettings};
+use crate::import::book::ImportBook;
+use crate::import::{Imports, category};
 use crate::inspect::Auditor;
 use crate::journal::Journal;
 use crate::journal::migrate::migrate;
 use crate::journal::postgres::{PostgresJournal, PostgresSettings};
-use crate::import::book::ImportBook;
-use crate::import::{Imports, category};
 use crate::provider::{PaymentProvider, PostgresBooks, Providers, Sandbox, WebhookKey, Webhooks};
 use crate::relay::postgres::PostgresBook;
 use crate::relay::{Consumer, Relay, RelayArguments, Tails};
 use crate::views::{Catalogue, Tree as Categories, Views};
 use crate::workers::mail::{Letterhead, Mailbox, Post, ResetMails, SmtpPost};
-use crate::ws::{Faces, Live, LiveArguments, LiveSettings, PeerAddress, Sources};
 use crate::workers::{CheckoutWorker, MailWorker, PaymentNotices, PaymentWorker, StockWorker};
+use crate::ws::{Faces, Live, LiveArguments, LiveSettings, PeerAddress, Sources};
 
 /// How long the shards may take to open.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
@@ -140,16 +140,22 @@ impl Node {
     pub async fn start(plan: Plan, clock: Clock) -> Result<Self, NodeFault> {
         // First of all, so that a taken address costs nothing.
         let listener = match plan.listen {
-            Some(address) => {
-                Some(TcpListener::bind(address).await.map_err(|source| NodeFault::Listen { address, source })?)
-            }
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .map_err(|source| NodeFault::Listen { address, source })?,
+            ),
             None => None,
         };
         let (embedded, database) = match &plan.settings.journal.database {
-            Some(url) => (None, PgConnectOptions::from_str(url).map_err(part("the database address"))?),
+            Some(url) => (
+                None,
+                PgConnectOptions::from_str(url).map_err(part("the database address"))?,
+            ),
             None => {
-                let embedded =
-                    Embedded::start(&plan.data).await.map_err(part("the embedded PostgreSQL"))?;
+                let embedded = Embedded::start(&plan.data)
+                    .await
+                    .map_err(part("the embedded PostgreSQL"))?;
                 let options = embedded.connect_options();
                 (Some(embedded), options)
             }
@@ -178,8 +184,10 @@ impl Node {
 
         let owner: Arc<str> = format!("{node}/{:08x}", clock.random_u64() >> 32).into();
         let journal: Arc<dyn Journal> = {
-            let settings =
-                PostgresSettings { shards: settings.shards(), ..PostgresSettings::new(owner.as_ref()) };
+            let settings = PostgresSettings {
+                shards: settings.shards(),
+                ..PostgresSettings::new(owner.as_ref())
+            };
             let opened = PostgresJournal::open(database, settings, clock.clone()).await;
             Arc::new(opened.map_err(part("the journal"))?)
         };
@@ -191,19 +199,35 @@ impl Node {
         let links = key.order_links();
         let accounts = Accounts::start(pool.clone(), clock.clone(), key, AccountSettings::default());
         let accounts = Arc::new(accounts.await.map_err(part("accounts"))?);
-        let views = Views::open(pool.clone(), clock.clone(), journal.shards(), categories(), |_| ());
+        let views = Views::open(
+            pool.clone(),
+            clock.clone(),
+            journal.shards(),
+            categories(),
+            |_| (),
+        );
         let views = views.await.map_err(part("the views"))?;
 
         let notices = Arc::new(PaymentNotices::new(region.clone()));
-        let webhooks = Webhooks::new(vec![("sandbox", WebhookKey::fresh(&clock))], notices, clock.clone());
+        let webhooks = Webhooks::new(
+            vec![("sandbox", WebhookKey::fresh(&clock))],
+            notices,
+            clock.clone(),
+        );
         let books = Arc::new(PostgresBooks::new(pool.clone()));
         let sandbox = Arc::new(Sandbox::open(books, Some(webhooks.clone()), clock.clone()));
         let providers = Providers::new(vec![Arc::clone(&sandbox) as Arc<dyn PaymentProvider>]);
 
-        let mailbox = settings.mail.smtp.is_none().then(|| Arc::new(Mailbox::new(pool.clone())));
+        let mailbox = settings
+            .mail
+            .smtp
+            .is_none()
+            .then(|| Arc::new(Mailbox::new(pool.clone())));
         let post: Arc<dyn Post> = match (&mailbox, &settings.mail.smtp) {
             (Some(mailbox), _) => Arc::clone(mailbox) as _,
-            (None, smtp) => Arc::new(SmtpPost::new(smtp.as_deref().unwrap_or_default()).map_err(part("mail"))?),
+            (None, smtp) => {
+                Arc::new(SmtpPost::new(smtp.as_deref().unwrap_or_default()).map_err(part("mail"))?)
+            }
         };
         let letterhead = Arc::new(Letterhead::new(settings, links));
         let resets = ResetMails::open(Arc::clone(&letterhead), Arc::clone(&post), clock.clone());
@@ -232,7 +256,10 @@ impl Node {
             directories,
             residents: relay.residents(),
         });
-        let heart = heart.await.map_err(|error| NodeFault::Part { part: "the tree", reason: error.to_string() })?;
+        let heart = heart.await.map_err(|error| NodeFault::Part {
+            part: "the tree",
+            reason: error.to_string(),
+        })?;
         if !heart.ready(OPEN_LIMIT).await {
             return Err(NodeFault::NotReady(OPEN_LIMIT));
         }
@@ -258,7 +285,12 @@ impl Node {
             part: "the live feed",
             reason: error.to_string(),
         })?;
-        let imports = Imports::start(ImportBook::new(pool), heart.bulk().clone(), clock.clone(), &plan.data);
+        let imports = Imports::start(
+            ImportBook::new(pool),
+            heart.bulk().clone(),
+            clock.clone(),
+            &plan.data,
+        );
         let (imports, importing) = imports.await.map_err(part("imports"))?;
         let readiness = Readiness::default();
         let auditor = Auditor::new(&region, &journal, &views, &relay, &sandbox, &clock);
@@ -285,10 +317,21 @@ impl Node {
         let stop = CancellationToken::new();
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let serving = listener.map(|listener| {
-            let serving = serve(listener, router.clone(), serve_settings(settings), clock.clone(), stop.clone());
+            let serving = serve(
+                listener,
+                router.clone(),
+                serve_settings(settings),
+                clock.clone(),
+                stop.clone(),
+            );
             tokio::spawn(serving)
         });
-        let sweeping = tokio::spawn(sweep(clock.clone(), Arc::clone(&accounts), Arc::clone(&edge.journal), stop.clone()));
+        let sweeping = tokio::spawn(sweep(
+            clock.clone(),
+            Arc::clone(&accounts),
+            Arc::clone(&edge.journal),
+            stop.clone(),
+        ));
         Ok(Self {
             embedded: None,
             heart,
@@ -388,7 +431,9 @@ async fn finish(what: &'static str, task: JoinHandle<()>) {
 }
 
 fn pool(database: &PgConnectOptions) -> PgPool {
-    let options = database.clone().options([("statement_timeout", STATEMENT_LIMIT), ("lock_timeout", "5s")]);
+    let options = database
+        .clone()
+        .options([("statement_timeout", STATEMENT_LIMIT), ("lock_timeout", "5s")]);
     PgPoolOptions::new()
         .max_connections(POOL)
         .acquire_timeout(Duration::from_secs(5))
@@ -434,11 +479,13 @@ impl Faces for Pen {
 
 /// The categories of the shop, as the catalogue shows them.
 fn categories() -> Categories {
-    Categories::new(
-        category::tree()
-            .iter()
-            .map(|category| (category.slug.as_str(), category.name.as_str(), category.parent.as_deref())),
-    )
+    Categories::new(category::tree().iter().map(|category| {
+        (
+            category.slug.as_str(),
+            category.name.as_str(),
+            category.parent.as_deref(),
+        )
+    }))
 }
 
 /// Removes what has expired, now and then.
@@ -455,7 +502,9 @@ async fn sweep(clock: Clock, accounts: Arc<Accounts>, journal: Arc<dyn Journal>,
         match journal.forget(before, 10_000).await {
             Ok(0) => {}
             Ok(forgotten) => tracing::debug!(forgotten, "old idempotency keys were forgotten"),
-            Err(fault) => tracing::warn!(%fault, "old idempotency keys could not be forgotten; trying again later"),
+            Err(fault) => {
+                tracing::warn!(%fault, "old idempotency keys could not be forgotten; trying again later")
+            }
         }
     }
 }
@@ -463,7 +512,9 @@ async fn sweep(clock: Clock, accounts: Arc<Accounts>, journal: Arc<dyn Journal>,
 /// Where metrics are collected; one for the process, whoever asks first.
 fn metrics_handle() -> Option<PrometheusHandle> {
     static HANDLE: std::sync::OnceLock<Option<PrometheusHandle>> = std::sync::OnceLock::new();
-    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).clone()
+    HANDLE
+        .get_or_init(|| PrometheusBuilder::new().install_recorder().ok())
+        .clone()
 }
 
 fn edge_settings(settings: &Settings) -> EdgeSettings {

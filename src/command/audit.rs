@@ -42,13 +42,21 @@ pub(super) async fn audit(args: AuditArgs) -> Result<ExitCode, Failed> {
                 None => "not checked",
             };
             let reason = item["reason"].as_str().unwrap_or_default();
-            println!("{:<3} {verdict:<12} {} {reason}", item["id"].as_str().unwrap_or_default(), item["figures"]);
+            println!(
+                "{:<3} {verdict:<12} {} {reason}",
+                item["id"].as_str().unwrap_or_default(),
+                item["figures"]
+            );
         }
         if !report["acks"].is_null() {
             println!("acknowledged writes: {}", report["acks"]);
         }
     }
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if holds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn check(door: &super::door::Door, args: &AuditArgs) -> Result<(serde_json::Value, bool), Failed> {

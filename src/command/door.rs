@@ -39,7 +39,13 @@ pub struct Reach {
     #[arg(long, value_name = "URL", requires = "token")]
     pub url: Option<String>,
     /// An access token for it.
-    #[arg(long, value_name = "TOKEN", requires = "url", env = "GLOBALSHOP_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "url",
+        env = "GLOBALSHOP_TOKEN",
+        hide_env_values = true
+    )]
     pub token: Option<String>,
 }
 
@@ -64,7 +70,8 @@ impl Reach {
 
     /// Opens a door that also has an address, if need be on a free port of this machine.
     pub async fn open_listening(&self, role: Role) -> Result<Door, Failed> {
-        self.reach(role, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).await
+        self.reach(role, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+            .await
     }
 
     async fn reach(&self, role: Role, listen: Option<SocketAddr>) -> Result<Door, Failed> {
@@ -77,10 +84,18 @@ impl Reach {
             let token = long_token(&SigningKey::load_or_create(&folder, &clock)?, &clock, role, None)?;
             return Door::remote(running.url, token.expose().to_owned());
         }
-        let plan = Plan { settings: self.settings()?, data: folder.clone(), listen };
+        let plan = Plan {
+            settings: self.settings()?,
+            data: folder.clone(),
+            listen,
+        };
         let node = Node::start(plan, clock.clone()).await?;
         let token = long_token(&SigningKey::load_or_create(&folder, &clock)?, &clock, role, None)?;
-        Ok(Door::Here { router: node.router(), node: Box::new(node), token: token.expose().to_owned() })
+        Ok(Door::Here {
+            router: node.router(),
+            node: Box::new(node),
+            token: token.expose().to_owned(),
+        })
     }
 }
 
@@ -116,7 +131,10 @@ impl Running {
     /// The node that runs on a data folder, if one answers.
     async fn find(folder: &Path) -> Option<Self> {
         let note: Self = serde_json::from_slice(&std::fs::read(folder.join(Self::FILE)).ok()?).ok()?;
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().ok()?;
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(2))
+            .build()
+            .ok()?;
         let answer = client.get(format!("{}/healthz", note.url)).send().await.ok()?;
         answer.status().is_success().then_some(note)
     }
@@ -156,7 +174,11 @@ pub struct Answered {
 impl Door {
     fn remote(url: String, token: String) -> Result<Self, Failed> {
         let client = reqwest::Client::builder().timeout(CALL_LIMIT).build()?;
-        Ok(Self::Remote { client, url: url.trim_end_matches('/').to_owned(), token })
+        Ok(Self::Remote {
+            client,
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+        })
     }
 
     /// The address of the node and who we are there.
@@ -167,7 +189,9 @@ impl Door {
         match self {
             Self::Remote { url, token, .. } => Ok((url.clone(), token.clone())),
             Self::Here { node, token, .. } => {
-                let address = node.address().ok_or_else(|| Failed::new("the node does not listen"))?;
+                let address = node
+                    .address()
+                    .ok_or_else(|| Failed::new("the node does not listen"))?;
                 Ok((format!("http://{address}"), token.clone()))
             }
         }
@@ -215,15 +239,27 @@ impl Door {
                 let answer = match tokio::time::timeout(CALL_LIMIT, answer).await {
                     Ok(Ok(answer)) => answer,
                     Ok(Err(never)) => match never {},
-                    Err(_) => return Err(Failed::new(format!("{path} was not answered within {CALL_LIMIT:?}"))),
+                    Err(_) => {
+                        return Err(Failed::new(format!(
+                            "{path} was not answered within {CALL_LIMIT:?}"
+                        )));
+                    }
                 };
                 let status = answer.status();
                 let body = http_body_util::Limited::new(answer.into_body(), ANSWER_LIMIT);
-                let bytes = body.collect().await.map_err(|error| Failed::new(error.to_string()))?.to_bytes();
+                let bytes = body
+                    .collect()
+                    .await
+                    .map_err(|error| Failed::new(error.to_string()))?
+                    .to_bytes();
                 (status, bytes)
             }
         };
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)?
+        };
         Ok(Answered { status, body })
     }
 
@@ -262,7 +298,13 @@ impl Answered {
         if self.status.is_success() {
             return Ok(self.body);
         }
-        let said = |name: &str| self.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let said = |name: &str| {
+            self.body
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let (title, detail) = (said("title"), said("detail"));
         Err(Failed::new(format!("{}: {title}. {detail}", self.status)))
     }

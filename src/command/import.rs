@@ -62,7 +62,11 @@ pub(super) async fn import(args: ImportArgs) -> Result<ExitCode, Failed> {
     }
     door.close().await;
     result?;
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// The files of a folder in the order of their names; a file is itself.
@@ -91,15 +95,30 @@ async fn one(door: &Door, args: &ImportArgs, file: &Path) -> Result<bool, Failed
     let clock = Clock::system();
     let mut key = Sha256::new();
     key.update(&bytes);
-    key.update(format!("{}{}{:?}{}{}", args.format, args.currency, args.stock, args.dry_run, clock.now().0 / 3_600_000));
+    key.update(format!(
+        "{}{}{:?}{}{}",
+        args.format,
+        args.currency,
+        args.stock,
+        args.dry_run,
+        clock.now().0 / 3_600_000
+    ));
     let key: String = key.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut path = format!("/v1/imports?format={}&currency={}&dry_run={}", args.format, args.currency, args.dry_run);
+    let mut path = format!(
+        "/v1/imports?format={}&currency={}&dry_run={}",
+        args.format, args.currency, args.dry_run
+    );
     if let Some(stock) = args.stock {
         path.push_str(&format!("&stock={stock}"));
     }
     let body = Some(("application/octet-stream", bytes));
-    let taken = door.call(Method::POST, &path, body, Some(&key)).await?.success()?;
-    let id = taken["import_id"].as_str().ok_or_else(|| Failed::new("the shop named no import"))?;
+    let taken = door
+        .call(Method::POST, &path, body, Some(&key))
+        .await?
+        .success()?;
+    let id = taken["import_id"]
+        .as_str()
+        .ok_or_else(|| Failed::new("the shop named no import"))?;
     let done = follow(door, &clock, id, file).await?;
     let rejected = args.rejected.clone().unwrap_or_else(|| {
         let mut name = file.file_name().unwrap_or_default().to_owned();
@@ -110,10 +129,19 @@ async fn one(door: &Door, args: &ImportArgs, file: &Path) -> Result<bool, Failed
 }
 
 async fn follow(door: &Door, clock: &Clock, id: &str, file: &Path) -> Result<Value, Failed> {
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new(0)
+    } else {
+        ProgressBar::hidden()
+    };
     let style = "{prefix} {bar:30} {bytes}/{total_bytes} {msg}";
     bar.set_style(ProgressStyle::with_template(style)?);
-    bar.set_prefix(file.file_name().unwrap_or_default().to_string_lossy().into_owned());
+    bar.set_prefix(
+        file.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+    );
     let mut moved = (clock.instant(), -1);
     loop {
         let now = door.get(&format!("/v1/imports/{id}")).await?;
@@ -133,7 +161,9 @@ async fn follow(door: &Door, clock: &Clock, id: &str, file: &Path) -> Result<Val
             moved = (clock.instant(), rows);
         }
         if clock.instant() - moved.0 > STILL_LIMIT {
-            return Err(Failed::new(format!("the import {id} stands still; it goes on in the background")));
+            return Err(Failed::new(format!(
+                "the import {id} stands still; it goes on in the background"
+            )));
         }
         clock.sleep(ASK_EVERY).await;
     }
@@ -150,7 +180,11 @@ async fn tell(door: &Door, id: &str, done: &Value, file: &Path, rejected: &Path)
         figure("changed"),
         figure("unchanged"),
         figure("rejected"),
-        if done["dry_run"] == Value::Bool(true) { " (dry run: nothing was written)" } else { "" },
+        if done["dry_run"] == Value::Bool(true) {
+            " (dry run: nothing was written)"
+        } else {
+            ""
+        },
     );
     if figure("rejected") > 0 {
         let mut out = std::io::BufWriter::new(std::fs::File::create(rejected)?);

@@ -27,7 +27,12 @@ pub use door::Reach;
 
 /// A live shop for teams that sell in bursts.
 #[derive(Debug, Parser)]
-#[command(name = "globalshop", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "globalshop",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

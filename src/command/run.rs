@@ -76,14 +76,24 @@ pub(super) async fn serve(args: ServeArgs) -> Result<ExitCode, Failed> {
 async fn open(settings: Settings, data: PathBuf, demo: bool) -> Result<ExitCode, Failed> {
     eprintln!("Opening the shop in {} …", data.display());
     let clock = Clock::system();
-    let plan = Plan { listen: Some(settings.node.listen), settings, data: data.clone() };
+    let plan = Plan {
+        listen: Some(settings.node.listen),
+        settings,
+        data: data.clone(),
+    };
     let node = Node::start(plan, clock).await?;
-    let address = node.address().ok_or_else(|| Failed::new("the node does not listen"))?;
+    let address = node
+        .address()
+        .ok_or_else(|| Failed::new("the node does not listen"))?;
     let url = format!("http://{}", local_name(address));
     let opened = if demo { fill(&node).await } else { Ok(vec![]) };
     let result = match opened {
         Ok(accounts) => {
-            Running { url: url.clone(), pid: std::process::id() }.leave(&data)?;
+            Running {
+                url: url.clone(),
+                pid: std::process::id(),
+            }
+            .leave(&data)?;
             greet(&url, &accounts);
             wait(&node).await
         }
@@ -117,7 +127,10 @@ fn greet(url: &str, accounts: &[DemoAccount]) {
     println!("  mailbox     {url}/dev/mail");
     println!("  API         {url}/docs");
     for account in accounts {
-        let password = account.password.as_ref().map_or("(changed)", |password| password.expose());
+        let password = account
+            .password
+            .as_ref()
+            .map_or("(changed)", |password| password.expose());
         println!("  {:<11} {}  {}", account.role.name(), account.email, password);
     }
     println!("Stop it with Ctrl-C.");

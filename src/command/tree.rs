@@ -30,7 +30,10 @@ pub struct TreeArgs {
 pub(super) async fn tree(args: TreeArgs) -> Result<ExitCode, Failed> {
     let door = args.reach.open(Role::Operator).await?;
     let items = if args.aggregate {
-        door.get("/ops/v1/tree?aggregate=kind").await?["items"].as_array().cloned().unwrap_or_default()
+        door.get("/ops/v1/tree?aggregate=kind").await?["items"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     } else {
         actors(&door, &args).await?
     };
@@ -38,7 +41,10 @@ pub(super) async fn tree(args: TreeArgs) -> Result<ExitCode, Failed> {
     if args.json {
         println!("{}", serde_json::json!({ "items": items }));
     } else if args.aggregate {
-        println!("{:<14} {:>8} {:>8} {:>12} {:>9} {:>9}", "kind", "actors", "mailbox", "handled", "p99 µs", "restarts");
+        println!(
+            "{:<14} {:>8} {:>8} {:>12} {:>9} {:>9}",
+            "kind", "actors", "mailbox", "handled", "p99 µs", "restarts"
+        );
         for sums in &items {
             let figure = |name: &str| sums[name].as_u64().unwrap_or(0);
             println!(
@@ -87,7 +93,9 @@ async fn actors(door: &super::door::Door, args: &TreeArgs) -> Result<Vec<Value>,
 pub(super) fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
             _ => format!("%{byte:02X}"),
         })
         .collect()
@@ -104,7 +112,10 @@ fn line(actor: &Value) {
         actor["state"].as_str().unwrap_or_default(),
         actor["mailbox"],
         actor["handled"],
-        actor["last_error"].as_str().map(|error| format!("  last error: {error}")).unwrap_or_default(),
+        actor["last_error"]
+            .as_str()
+            .map(|error| format!("  last error: {error}"))
+            .unwrap_or_default(),
         indent = depth * 2,
     );
 }

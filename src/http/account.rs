@@ -1,6 +1,5 @@
 //! Accounts: registering, who am I, passwords.
 
-
 use axum::Json as Answer;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

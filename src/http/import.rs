@@ -199,15 +199,13 @@ async fn upload(
     let format = match query.format.as_deref() {
         None | Some("auto") => None,
         Some(name) => Some(
-            name.parse::<Format>().map_err(|error| Problem::invalid_at("/format", error.to_string()))?,
+            name.parse::<Format>()
+                .map_err(|error| Problem::invalid_at("/format", error.to_string()))?,
         ),
     };
-    let currency: Currency = query
-        .currency
-        .as_deref()
-        .unwrap_or("EUR")
-        .parse()
-        .map_err(|error: crate::domain::money::BadCurrency| Problem::invalid_at("/currency", error.to_string()))?;
+    let currency: Currency = query.currency.as_deref().unwrap_or("EUR").parse().map_err(
+        |error: crate::domain::money::BadCurrency| Problem::invalid_at("/currency", error.to_string()),
+    )?;
     let dry_run = query.dry_run.as_deref() == Some("true");
     let id = once.id();
 
@@ -229,11 +227,27 @@ async fn upload(
         if row.body != body {
             return Err(Problem::new(&kind::KEY_REUSED));
         }
-        let first = ImportRow { status: "queued".to_owned(), tally: Default::default(), ended_at: None, error: None, ..row };
+        let first = ImportRow {
+            status: "queued".to_owned(),
+            tally: Default::default(),
+            ended_at: None,
+            error: None,
+            ..row
+        };
         return Ok(taken(&first, bytes, true));
     }
-    tokio::fs::rename(&incoming, edge.imports.file(id)).await.map_err(disk)?;
-    let wanted = Wanted { id, body, format, currency, stock: query.stock, dry_run, bytes };
+    tokio::fs::rename(&incoming, edge.imports.file(id))
+        .await
+        .map_err(disk)?;
+    let wanted = Wanted {
+        id,
+        body,
+        format,
+        currency,
+        stock: query.stock,
+        dry_run,
+        bytes,
+    };
     let row = edge.imports.take(&wanted).await.map_err(failed)?;
     Ok(taken(&row, bytes, false))
 }
@@ -246,7 +260,9 @@ fn taken(row: &ImportRow, bytes: u64, replayed: bool) -> Response {
         answer.headers_mut().insert(header::LOCATION, place);
     }
     if replayed {
-        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        answer
+            .headers_mut()
+            .insert(REPLAYED, HeaderValue::from_static("true"));
     }
     answer
 }
@@ -258,11 +274,14 @@ async fn receive(request: Request, path: &FilePath) -> Result<(u64, Sha256), Pro
     let mut bytes = 0_u64;
     let mut body = request.into_body().into_data_stream();
     loop {
-        let chunk = tokio::time::timeout(SILENCE_LIMIT, body.next()).await.map_err(|_| Problem::new(&kind::TOO_SLOW))?;
+        let chunk = tokio::time::timeout(SILENCE_LIMIT, body.next())
+            .await
+            .map_err(|_| Problem::new(&kind::TOO_SLOW))?;
         let Some(chunk) = chunk else {
             break;
         };
-        let chunk = chunk.map_err(|_| Problem::new(&kind::MALFORMED).detail("The file ended before it was whole."))?;
+        let chunk = chunk
+            .map_err(|_| Problem::new(&kind::MALFORMED).detail("The file ended before it was whole."))?;
         bytes += chunk.len() as u64;
         if bytes > FILE_LIMIT {
             return Err(Problem::new(&kind::TOO_LARGE));
@@ -271,7 +290,9 @@ async fn receive(request: Request, path: &FilePath) -> Result<(u64, Sha256), Pro
         file.write_all(&chunk).await.map_err(disk)?;
     }
     if bytes == 0 {
-        return Err(Problem::new(&kind::MALFORMED).detail("The body is the catalogue file; this one is empty."));
+        return Err(
+            Problem::new(&kind::MALFORMED).detail("The body is the catalogue file; this one is empty.")
+        );
     }
     file.sync_all().await.map_err(disk)?;
     Ok((bytes, digest))
@@ -302,19 +323,32 @@ async fn read(
     Query(query): Query<ReadQuery>,
 ) -> Result<Answer<ImportBody>, Problem> {
     let id: Uuid = id.parse().map_err(|_| Problem::not_found())?;
-    let row = edge.imports.find(id).await.map_err(failed)?.ok_or_else(Problem::not_found)?;
+    let row = edge
+        .imports
+        .find(id)
+        .await
+        .map_err(failed)?
+        .ok_or_else(Problem::not_found)?;
     let after = query.after_row.unwrap_or(-1);
-    let rejections = edge.imports.rejections(id, after, REJECTIONS_SHOWN).await.map_err(failed)?;
+    let rejections = edge
+        .imports
+        .rejections(id, after, REJECTIONS_SHOWN)
+        .await
+        .map_err(failed)?;
     Ok(Answer(render(&row, rejections)))
 }
 
 fn disk(error: io::Error) -> Problem {
-    Problem::new(&kind::UNAVAILABLE).retry_after(Duration::from_secs(30)).cause(error.to_string())
+    Problem::new(&kind::UNAVAILABLE)
+        .retry_after(Duration::from_secs(30))
+        .cause(error.to_string())
 }
 
 fn failed(fault: JobFault) -> Problem {
     match fault {
         JobFault::Full => Problem::new(&kind::OVERLOADED).retry_after(Duration::from_secs(60)),
-        other => Problem::new(&kind::UNAVAILABLE).retry_after(Duration::from_secs(5)).cause(other.to_string()),
+        other => Problem::new(&kind::UNAVAILABLE)
+            .retry_after(Duration::from_secs(5))
+            .cause(other.to_string()),
     }
 }

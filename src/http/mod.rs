@@ -56,18 +56,18 @@ use self::limit::{LimitSettings, Limits};
 use self::overload::Room;
 use self::probe::Readiness;
 use self::webhook::Seen;
-use crate::actors::stats::Tree;
-use crate::config::ShopSettings;
-use crate::import::Imports;
-use crate::inspect::Auditor;
-use crate::provider::Webhooks;
-use crate::workers::mail::{Mailbox, ResetMails};
 use crate::accounts::Accounts;
+use crate::actors::stats::Tree;
 use crate::clock::Clock;
 use crate::cluster::Region;
+use crate::config::ShopSettings;
 use crate::domain::quote::Tariff;
+use crate::import::Imports;
+use crate::inspect::Auditor;
 use crate::journal::Journal;
+use crate::provider::Webhooks;
 use crate::views::Views;
+use crate::workers::mail::{Mailbox, ResetMails};
 
 /// What can be set at the edge.
 #[derive(Clone, Debug)]

@@ -76,10 +76,14 @@ async fn actors(
 ) -> Result<Answer<Value>, Problem> {
     let now = edge.clock.instant();
     if query.aggregate.is_some() {
-        return Ok(Answer(json!({ "items": tree::census(&edge.tree, now), "next_cursor": null })));
+        return Ok(Answer(
+            json!({ "items": tree::census(&edge.tree, now), "next_cursor": null }),
+        ));
     }
     let sort = query.sort.as_deref().unwrap_or("path");
-    let sort: Sort = sort.parse().map_err(|error: tree::UnknownSort| Problem::invalid_at("/sort", error.to_string()))?;
+    let sort: Sort = sort
+        .parse()
+        .map_err(|error: tree::UnknownSort| Problem::invalid_at("/sort", error.to_string()))?;
     let after = match query.cursor.as_deref() {
         None => None,
         Some(text) => Some(
@@ -87,7 +91,13 @@ async fn actors(
                 .ok_or_else(|| Problem::invalid_at("/cursor", "is no cursor of this list"))?,
         ),
     };
-    let wanted = TreeQuery { kind: query.kind, node: query.node, sort, limit: query.limit.unwrap_or(PAGE), after };
+    let wanted = TreeQuery {
+        kind: query.kind,
+        node: query.node,
+        sort,
+        limit: query.limit.unwrap_or(PAGE),
+        after,
+    };
     Ok(Answer(json!(tree::page(&edge.tree, &wanted, now))))
 }
 
@@ -145,5 +155,8 @@ async fn grant(State(edge): State<Edge>, _: Operator, body: Json<Grant>) -> Resu
         .find(|known| known.name() == role)
         .ok_or_else(|| Problem::invalid_at("/role", "is shopper, seller or operator"))?;
     let roles = edge.accounts.grant(&email, role).await.map_err(account_problem)?;
-    Ok(Answer(Granted { email, roles: roles.iter().map(|role| role.name()).collect() }))
+    Ok(Answer(Granted {
+        email,
+        roles: roles.iter().map(|role| role.name()).collect(),
+    }))
 }

@@ -96,7 +96,9 @@ impl ImportBook {
     /// # Errors
     /// When the database does not answer.
     pub async fn find(&self, id: Uuid) -> Result<Option<ImportRow>, sqlx::Error> {
-        let row = sqlx::query!("select * from import where id = $1", id).fetch_optional(&self.0).await?;
+        let row = sqlx::query!("select * from import where id = $1", id)
+            .fetch_optional(&self.0)
+            .await?;
         Ok(row.map(|row| ImportRow {
             id: row.id,
             body: row.body,
@@ -136,8 +138,12 @@ impl ImportBook {
     /// When the database does not answer.
     pub async fn begin(&self, id: Uuid) -> Result<(), sqlx::Error> {
         let mut transaction = self.0.begin().await?;
-        sqlx::query!("delete from import_rejection where import = $1", id).execute(&mut *transaction).await?;
-        sqlx::query!("update import set status = 'running' where id = $1", id).execute(&mut *transaction).await?;
+        sqlx::query!("delete from import_rejection where import = $1", id)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query!("update import set status = 'running' where id = $1", id)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await
     }
 
@@ -163,10 +169,16 @@ impl ImportBook {
         .execute(&mut *transaction)
         .await?;
         if tally.rejected - i64::try_from(refused.len()).unwrap_or(0) < REJECTIONS_KEPT {
-            let rows: Vec<i64> = refused.iter().map(|one| i64::try_from(one.row).unwrap_or(i64::MAX)).collect();
+            let rows: Vec<i64> = refused
+                .iter()
+                .map(|one| i64::try_from(one.row).unwrap_or(i64::MAX))
+                .collect();
             let column = |text: fn(&Rejection) -> &String| -> Vec<String> {
                 // PostgreSQL's text has no room for NUL.
-                refused.iter().map(|one| text(one).replace('\0', "\u{fffd}")).collect()
+                refused
+                    .iter()
+                    .map(|one| text(one).replace('\0', "\u{fffd}"))
+                    .collect()
             };
             sqlx::query!(
                 "insert into import_rejection (import, row, place, reason, remedy, excerpt)
@@ -224,6 +236,9 @@ impl ImportBook {
             remedy,
             excerpt,
         };
-        Ok(rows.into_iter().map(|r| rejection(r.row, r.place, r.reason, r.remedy, r.excerpt)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|r| rejection(r.row, r.place, r.reason, r.remedy, r.excerpt))
+            .collect())
     }
 }

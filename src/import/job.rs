@@ -16,9 +16,9 @@ use super::book::{ImportBook, ImportRow, Tally};
 use super::{Format, ImportedProduct, Rejection, generate, open};
 use crate::actors::bulk::{Bulk, BulkCommand, BulkError, Done};
 use crate::clock::Clock;
+use crate::domain::Currency;
 use crate::domain::product::{self, Product};
 use crate::domain::stock::{self, Stock};
-use crate::domain::Currency;
 
 /// How many products are appended at once.
 const BATCH: usize = 500;
@@ -102,7 +102,13 @@ impl Imports {
             source,
         })?;
         let (queue, waiting) = mpsc::channel(WAITING);
-        let imports = Self { book, bulk, clock, folder, queue };
+        let imports = Self {
+            book,
+            bulk,
+            clock,
+            folder,
+            queue,
+        };
         for id in imports.book.open().await? {
             if imports.queue.try_send(id).is_err() {
                 tracing::warn!(import = %id, "too many imports to go on with; this one waits for the next start");
@@ -131,7 +137,10 @@ impl Imports {
             currency: wanted.currency.to_string(),
             stock: wanted.stock.map(i64::from),
             dry_run: wanted.dry_run,
-            tally: Tally { bytes_total: i64::try_from(wanted.bytes).unwrap_or(i64::MAX), ..Tally::default() },
+            tally: Tally {
+                bytes_total: i64::try_from(wanted.bytes).unwrap_or(i64::MAX),
+                ..Tally::default()
+            },
             error: None,
             created_at: self.clock.now(),
             ended_at: None,
@@ -198,10 +207,23 @@ async fn work(imports: Imports, mut waiting: mpsc::Receiver<Uuid>) {
 /// Reads a file to its end. The error is a sentence for whoever asked.
 async fn run(imports: &Imports, id: Uuid) -> Result<(), String> {
     let failed = |error: sqlx::Error| format!("the database does not answer: {error}");
-    let row = imports.book.find(id).await.map_err(failed)?.ok_or("there is no such import")?;
+    let row = imports
+        .book
+        .find(id)
+        .await
+        .map_err(failed)?
+        .ok_or("there is no such import")?;
     imports.book.begin(id).await.map_err(failed)?;
-    let format = row.format.as_deref().map(str::parse::<Format>).transpose().map_err(|error| error.to_string())?;
-    let currency: Currency = row.currency.parse().map_err(|error: crate::domain::money::BadCurrency| error.to_string())?;
+    let format = row
+        .format
+        .as_deref()
+        .map(str::parse::<Format>)
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    let currency: Currency = row
+        .currency
+        .parse()
+        .map_err(|error: crate::domain::money::BadCurrency| error.to_string())?;
     let stock = row.stock.and_then(|units| u32::try_from(units).ok());
 
     let (rows, mut read) = mpsc::channel(AHEAD);
@@ -236,7 +258,13 @@ fn reading(
     while let Some(product) = source.next() {
         let (read, total) = source.progress();
         let whole = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
-        if rows.blocking_send(Read { product, bytes: (whole(read), whole(total)) }).is_err() {
+        if rows
+            .blocking_send(Read {
+                product,
+                bytes: (whole(read), whole(total)),
+            })
+            .is_err()
+        {
             return Ok(());
         }
     }
@@ -310,7 +338,10 @@ impl<'a> Batch<'a> {
         for product in &products {
             commands.push(BulkCommand::<Product> {
                 entity: product.details.sku.product(),
-                command: product::Command::Import { details: product.details.clone(), price: product.price },
+                command: product::Command::Import {
+                    details: product.details.clone(),
+                    price: product.price,
+                },
                 only_new: false,
             });
             for sku in product.skus() {
@@ -318,7 +349,10 @@ impl<'a> Batch<'a> {
                 if units > 0 {
                     stocks.push(BulkCommand::<Stock> {
                         entity: sku.stock(),
-                        command: stock::Command::Adjust { delta: i64::from(units), reason: "catalogue import".to_owned() },
+                        command: stock::Command::Adjust {
+                            delta: i64::from(units),
+                            reason: "catalogue import".to_owned(),
+                        },
                         only_new: true,
                     });
                 }
@@ -371,8 +405,15 @@ impl<'a> Batch<'a> {
             if attempt + 1 == TRIES {
                 return Err(format!("the journal did not take a batch: {reason}"));
             }
-            tracing::warn!(reason, left = again.len(), "a batch of an import was not taken whole; trying the rest again");
-            let pause = self.imports.clock.backoff(attempt, Duration::from_millis(100), Duration::from_secs(5));
+            tracing::warn!(
+                reason,
+                left = again.len(),
+                "a batch of an import was not taken whole; trying the rest again"
+            );
+            let pause =
+                self.imports
+                    .clock
+                    .backoff(attempt, Duration::from_millis(100), Duration::from_secs(5));
             self.imports.clock.sleep(pause).await;
             left = again;
         }

@@ -28,8 +28,8 @@ mod table;
 mod text;
 
 pub use category::Category;
-pub use job::Imports;
 pub use format::{Format, ImportFault, Source, open};
+pub use job::Imports;
 pub use product::{ImportedProduct, Rejection};
 
 #[cfg(test)]

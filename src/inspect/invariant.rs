@@ -197,25 +197,55 @@ impl Auditor {
         match found {
             Ok(found) => {
                 let (figures, broken) = judge(found);
-                metrics::gauge!("globalshop_invariant_holds", "id" => id).set(if broken.is_none() { 1.0 } else { 0.0 });
-                Finding { id, holds: Some(broken.is_none()), checked_at, figures, reason: broken }
+                metrics::gauge!("globalshop_invariant_holds", "id" => id).set(if broken.is_none() {
+                    1.0
+                } else {
+                    0.0
+                });
+                Finding {
+                    id,
+                    holds: Some(broken.is_none()),
+                    checked_at,
+                    figures,
+                    reason: broken,
+                }
             }
-            Err(failed) => Finding { id, holds: None, checked_at, figures: json!({}), reason: Some(failed) },
+            Err(failed) => Finding {
+                id,
+                holds: None,
+                checked_at,
+                figures: json!({}),
+                reason: Some(failed),
+            },
         }
     }
 
     fn unchecked(&self, id: &'static str, why: &str) -> Finding {
-        Finding { id, holds: None, checked_at: self.clock.now(), figures: json!({}), reason: Some(why.to_owned()) }
+        Finding {
+            id,
+            holds: None,
+            checked_at: self.clock.now(),
+            figures: json!({}),
+            reason: Some(why.to_owned()),
+        }
     }
 
     /// Whether no reader of the relay has anything to do.
     fn is_quiet(&self) -> bool {
-        self.relay.readers().iter().all(|reader| reader.lag == 0 && reader.in_flight == 0)
+        self.relay
+            .readers()
+            .iter()
+            .all(|reader| reader.lag == 0 && reader.in_flight == 0)
     }
 
     /// Readers that claim to have handled more than there is.
     fn ahead(&self) -> Vec<&'static str> {
-        self.relay.readers().iter().filter(|reader| reader.ahead).map(|reader| reader.name).collect()
+        self.relay
+            .readers()
+            .iter()
+            .filter(|reader| reader.ahead)
+            .map(|reader| reader.name)
+            .collect()
     }
 
     /// Checks every position that was not checked before.
@@ -225,7 +255,11 @@ impl Auditor {
             let start = |shard| (shard, checked.get(&shard).copied().unwrap_or_default());
             self.journal.shards().all().map(start).collect()
         };
-        let survey = self.journal.survey(&from).await.map_err(|fault| fault.to_string())?;
+        let survey = self
+            .journal
+            .survey(&from)
+            .await
+            .map_err(|fault| fault.to_string())?;
         if survey.gaps == 0 && survey.regressions == 0 {
             let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
             checked.extend(survey.heads.iter().copied());
@@ -236,14 +270,27 @@ impl Auditor {
     /// Replays entities drawn at random positions, and compares with what is served.
     async fn sample(&self, survey: Option<&Survey>) -> Result<Sampled, Failed> {
         let mut sampled = Sampled::default();
-        let heads: Vec<(Shard, Position)> =
-            survey.map(|survey| survey.heads.iter().copied().filter(|(_, head)| head.0 > 0).collect()).unwrap_or_default();
+        let heads: Vec<(Shard, Position)> = survey
+            .map(|survey| {
+                survey
+                    .heads
+                    .iter()
+                    .copied()
+                    .filter(|(_, head)| head.0 > 0)
+                    .collect()
+            })
+            .unwrap_or_default();
         let mut drawn = std::collections::BTreeSet::new();
         for _ in 0..SAMPLE.min(heads.len() * 4) {
             let index = usize::try_from(self.clock.random_below(heads.len() as u64)).unwrap_or(0);
             let (shard, head) = heads[index];
-            let before = i64::try_from(self.clock.random_below(u64::try_from(head.0).unwrap_or(1))).unwrap_or(0);
-            let events = self.journal.read(shard, Position(before), 1).await.map_err(|fault| fault.to_string())?;
+            let before =
+                i64::try_from(self.clock.random_below(u64::try_from(head.0).unwrap_or(1))).unwrap_or(0);
+            let events = self
+                .journal
+                .read(shard, Position(before), 1)
+                .await
+                .map_err(|fault| fault.to_string())?;
             drawn.extend(events.into_iter().map(|event| event.entity));
         }
         for entity in drawn {
@@ -260,17 +307,29 @@ impl Auditor {
     /// Replays one entity to the sequence it serves and compares; `None` if it was not possible now.
     async fn replay<E: Hosted>(&self, entity: &EntityId, sampled: &mut Sampled) -> Result<Option<E>, Failed> {
         // What is committed before the read must be in the read: that is I8.
-        let before = self.journal.events(entity, Sequence(REPLAY_LIMIT)).await.map_err(|fault| fault.to_string())?;
+        let before = self
+            .journal
+            .events(entity, Sequence(REPLAY_LIMIT))
+            .await
+            .map_err(|fault| fault.to_string())?;
         let committed = before.last().map_or(Sequence(0), |event| event.sequence);
         if committed.0 >= REPLAY_LIMIT {
             sampled.skipped += 1;
             return Ok(None);
         }
-        let served = self.region.read::<E>(entity).await.map_err(|error| format!("{entity}: {error}"))?;
+        let served = self
+            .region
+            .read::<E>(entity)
+            .await
+            .map_err(|error| format!("{entity}: {error}"))?;
         if served.sequence < committed {
             sampled.stale.push(entity.to_string());
         }
-        let events = self.journal.events(entity, served.sequence).await.map_err(|fault| fault.to_string())?;
+        let events = self
+            .journal
+            .events(entity, served.sequence)
+            .await
+            .map_err(|fault| fault.to_string())?;
         let mut state = E::default();
         for (recorded, expected) in events.iter().zip(1..) {
             if recorded.sequence != Sequence(expected) {
@@ -301,7 +360,11 @@ impl Auditor {
         };
         for number in 1..=cart.checkouts.min(20) {
             let order = OrderId::derive(id, number).entity();
-            let placed = self.region.read::<Order>(&order).await.map_err(|error| format!("{order}: {error}"))?;
+            let placed = self
+                .region
+                .read::<Order>(&order)
+                .await
+                .map_err(|error| format!("{order}: {error}"))?;
             sampled.checkouts += 1;
             sampled.checkouts_in_flight += u64::from(placed.view.placed().is_none());
         }

@@ -15,7 +15,9 @@ fn as_time<S: serde::Serializer>(at: &crate::domain::Millis, serializer: S) -> R
     let text = time::OffsetDateTime::from_unix_timestamp_nanos(nanos)
         .ok()
         .and_then(|moment| {
-            let format = time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+            let format = time::macros::format_description!(
+                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+            );
             moment.format(&format).ok()
         })
         .unwrap_or_default();
