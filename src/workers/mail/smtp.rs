@@ -108,4 +108,58 @@ mod tests {
         };
         assert!(message(&wrong).is_err());
     }
+
+    /// A mail server for one mail: answers each command, `verdict` after the data; gives back what it heard.
+    async fn serve_one(listener: tokio::net::TcpListener, verdict: &str) -> String {
+        use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+        let (stream, _) = listener.accept().await.unwrap();
+        let (reader, mut writer) = stream.into_split();
+        let (mut lines, mut heard) = (BufReader::new(reader).lines(), String::new());
+        writer.write_all(b"220 test\r\n").await.unwrap();
+        let mut in_data = false;
+        while let Ok(Some(line)) = lines.next_line().await {
+            heard.push_str(&line);
+            heard.push('\n');
+            let answer = match line.as_str() {
+                "." => {
+                    in_data = false;
+                    verdict
+                }
+                _ if in_data => continue,
+                "DATA" => {
+                    in_data = true;
+                    "354 go on"
+                }
+                "QUIT" => break,
+                _ => "250 ok",
+            };
+            writer
+                .write_all(format!("{answer}\r\n").as_bytes())
+                .await
+                .unwrap();
+        }
+        heard
+    }
+
+    #[tokio::test]
+    async fn a_server_gets_the_mail_and_its_answer_decides_what_comes_next() {
+        for (verdict, again) in [
+            ("250 taken", None),
+            ("451 come back", Some(true)),
+            ("550 never", Some(false)),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("smtp://{}", listener.local_addr().unwrap());
+            let server = tokio::spawn(serve_one(listener, verdict));
+            let result = SmtpPost::new(&url).unwrap().send(&mail()).await;
+            let heard = server.await.unwrap();
+            assert!(heard.contains("RCPT TO:<ada@example.org>"), "{heard}");
+            assert!(heard.contains("Message-ID: <order-1@shop.example>"), "{heard}");
+            match again {
+                None => assert!(result.is_ok(), "{result:?}"),
+                Some(true) => assert!(matches!(result, Err(PostFault::Failed(_))), "{result:?}"),
+                Some(false) => assert!(matches!(result, Err(PostFault::Refused(_))), "{result:?}"),
+            }
+        }
+    }
 }
