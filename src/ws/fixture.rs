@@ -181,6 +181,7 @@ impl House {
         let doors = directories(&journal, &clock);
         let heart = Heart::start(HeartArguments {
             node: "test".into(),
+            owner: "ws/1".into(),
             journal: Arc::clone(&journal),
             clock: clock.clone(),
             tails: tails.clone(),

@@ -90,6 +90,7 @@ impl Shop {
         let doors = directories(&journal, &clock);
         let heart = Heart::start(HeartArguments {
             node: "it".into(),
+            owner: "live/1".into(),
             journal: Arc::clone(&journal),
             clock: clock.clone(),
             tails: tails.clone(),
