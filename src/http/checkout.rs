@@ -79,45 +79,54 @@ pub enum Provider {
     Sandbox,
 }
 
-macro_rules! sandbox_tokens {
-    ($($(#[$about:meta])* $name:ident $text:literal,)*) => {
-        /// The tokens of the sandbox.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-        pub enum SandboxToken {
-            $($(#[$about])* #[serde(rename = $text)] $name,)*
-        }
-
-        impl SandboxToken {
-            /// As it is written.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-        }
-    };
+/// The tokens of the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub enum SandboxToken {
+    /// Approves.
+    #[serde(rename = "tok_approve")]
+    Approve,
+    /// Approves after five seconds.
+    #[serde(rename = "tok_slow_5s")]
+    Slow,
+    /// Approves after two failures.
+    #[serde(rename = "tok_error_twice")]
+    ErrorTwice,
+    /// Approves and tells us twice.
+    #[serde(rename = "tok_duplicate_webhook")]
+    DuplicateWebhook,
+    /// Captures, but the answer is lost.
+    #[serde(rename = "tok_timeout_charged")]
+    TimeoutCharged,
+    /// The capture is lost on the way.
+    #[serde(rename = "tok_timeout_not_charged")]
+    TimeoutNotCharged,
+    /// Declines.
+    #[serde(rename = "tok_decline")]
+    Decline,
+    /// Declines for lack of money.
+    #[serde(rename = "tok_insufficient_funds")]
+    InsufficientFunds,
+    /// Wants a confirm step.
+    #[serde(rename = "tok_3ds")]
+    ThreeDs,
 }
 
-sandbox_tokens! {
-    /// Approves.
-    Approve "tok_approve",
-    /// Approves after five seconds.
-    Slow "tok_slow_5s",
-    /// Approves after two failures.
-    ErrorTwice "tok_error_twice",
-    /// Approves and tells us twice.
-    DuplicateWebhook "tok_duplicate_webhook",
-    /// Captures, but the answer is lost.
-    TimeoutCharged "tok_timeout_charged",
-    /// The capture is lost on the way.
-    TimeoutNotCharged "tok_timeout_not_charged",
-    /// Declines.
-    Decline "tok_decline",
-    /// Declines for lack of money.
-    InsufficientFunds "tok_insufficient_funds",
-    /// Wants a confirm step.
-    ThreeDs "tok_3ds",
+impl SandboxToken {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "tok_approve",
+            Self::Slow => "tok_slow_5s",
+            Self::ErrorTwice => "tok_error_twice",
+            Self::DuplicateWebhook => "tok_duplicate_webhook",
+            Self::TimeoutCharged => "tok_timeout_charged",
+            Self::TimeoutNotCharged => "tok_timeout_not_charged",
+            Self::Decline => "tok_decline",
+            Self::InsufficientFunds => "tok_insufficient_funds",
+            Self::ThreeDs => "tok_3ds",
+        }
+    }
 }
 
 /// An order that was taken in.
