@@ -1,6 +1,5 @@
 //! `globalshop load`: shoppers that check every answer, and who they are.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -16,15 +15,12 @@ use crate::load::shopper::chain;
 pub struct LoadCommand {
     #[command(flatten)]
     load: LoadArgs,
-    /// The data folder of the shop: its key signs tokens for the audit and for stock.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
 }
 
 pub(super) async fn load(command: LoadCommand) -> Result<ExitCode, Failed> {
     let clock = Clock::system();
     let mut args = command.load;
-    if let Some(folder) = &command.data {
+    if let Some(folder) = &args.data {
         let key = SigningKey::of_used_folder(folder)?;
         let token = |role| -> Result<String, Failed> {
             Ok(long_token(&key, &clock, role, None)?.expose().to_owned())
