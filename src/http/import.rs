@@ -45,18 +45,40 @@ pub(super) fn routes() -> OpenApiRouter<Edge> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UploadQuery {
-    /// `auto`, `icecat`, `shopify-csv` or `jsonl`.
-    #[schema(example = "auto", pattern = "^(auto|icecat|shopify-csv|jsonl)$")]
-    format: Option<String>,
+    /// The format; found out unless it is named.
+    format: Option<FileFormat>,
     /// The currency of prices that name none.
-    #[schema(example = "EUR", pattern = "^[A-Z]{3}$")]
+    #[schema(example = "EUR", min_length = 3, max_length = 3)]
     currency: Option<String>,
     /// Units for new SKUs whose stock the file does not say.
     #[schema(example = 25, minimum = 0, maximum = 1_000_000)]
     stock: Option<u32>,
-    /// Whether nothing is to be written: `true` or `false`.
-    #[schema(example = "false", pattern = "^(true|false)$")]
-    dry_run: Option<String>,
+    /// Whether nothing is to be written.
+    dry_run: Option<Answered>,
+}
+
+/// The format of a catalogue file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// Found out from the file.
+    Auto,
+    /// Icecat JSON.
+    Icecat,
+    /// Shopify product CSV.
+    ShopifyCsv,
+    /// JSON lines.
+    Jsonl,
+}
+
+/// A yes or no in a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answered {
+    /// Yes.
+    True,
+    /// No.
+    False,
 }
 
 /// Which refused rows are asked for.
@@ -175,10 +197,10 @@ fn render(row: &ImportRow, rejections: Vec<Rejection>) -> ImportBody {
 #[utoipa::path(
     post, path = "/v1/imports", tag = "Catalogue",
     params(
-        ("format" = Option<String>, Query, description = "auto, icecat, shopify-csv or jsonl.", example = "auto"),
+        ("format" = Option<FileFormat>, Query, description = "auto, icecat, shopify-csv or jsonl.", example = "auto"),
         ("currency" = Option<String>, Query, description = "Of prices that name none.", example = "EUR"),
         ("stock" = Option<u32>, Query, description = "Units for new SKUs whose stock the file does not say.", example = 25),
-        ("dry_run" = Option<String>, Query, description = "true: nothing is written.", example = "false"),
+        ("dry_run" = Option<Answered>, Query, description = "true: nothing is written.", example = "false"),
         KeyHeader
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file.", example = json!("{\"sku\":\"MUG-1\",\"name\":\"Mug\",\"price\":{\"amount\":990,\"currency\":\"EUR\"}}")),
@@ -196,17 +218,16 @@ async fn upload(
     Query(query): Query<UploadQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let format = match query.format.as_deref() {
-        None | Some("auto") => None,
-        Some(name) => Some(
-            name.parse::<Format>()
-                .map_err(|error| Problem::invalid_at("/format", error.to_string()))?,
-        ),
+    let format = match query.format {
+        None | Some(FileFormat::Auto) => None,
+        Some(FileFormat::Icecat) => Some(Format::Icecat),
+        Some(FileFormat::ShopifyCsv) => Some(Format::ShopifyCsv),
+        Some(FileFormat::Jsonl) => Some(Format::JsonLines),
     };
     let currency: Currency = query.currency.as_deref().unwrap_or("EUR").parse().map_err(
         |error: crate::domain::money::BadCurrency| Problem::invalid_at("/currency", error.to_string()),
     )?;
-    let dry_run = query.dry_run.as_deref() == Some("true");
+    let dry_run = query.dry_run == Some(Answered::True);
     let id = once.id();
 
     // Into a name of this request's own: two at once with one key do not write into each other.

@@ -36,9 +36,8 @@ pub struct ActorQuery {
     /// Only actors of this node.
     #[schema(example = "node-1", max_length = 64)]
     node: Option<String>,
-    /// `path`, `mailbox`, `handled`, `restarts` or `oldest`.
-    #[schema(example = "mailbox", pattern = "^(path|mailbox|handled|restarts|oldest)$")]
-    sort: Option<String>,
+    /// In which order.
+    sort: Option<TreeOrder>,
     /// How many.
     #[schema(example = 24, minimum = 1, maximum = 100)]
     limit: Option<usize>,
@@ -46,8 +45,43 @@ pub struct ActorQuery {
     #[schema(example = "0~node-1/shard/7", max_length = 512)]
     cursor: Option<String>,
     /// `kind`: sums by kind instead of actors.
-    #[schema(example = "kind", pattern = "^kind$")]
-    aggregate: Option<String>,
+    aggregate: Option<Aggregate>,
+}
+
+/// In which order actors are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TreeOrder {
+    /// By path: parents before children.
+    Path,
+    /// The fullest mailbox first.
+    Mailbox,
+    /// The most messages handled first.
+    Handled,
+    /// The most often restarted first.
+    Restarts,
+    /// The longest waiting first.
+    Oldest,
+}
+
+/// By what figures are summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregate {
+    /// By kind of actor.
+    Kind,
+}
+
+/// A role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleName {
+    /// Fills carts and places orders.
+    Shopper,
+    /// Keeps the catalogue and the stock, and sees orders to the door.
+    Seller,
+    /// Watches and steers the machine.
+    Operator,
 }
 
 /// The supervision tree
@@ -58,10 +92,10 @@ pub struct ActorQuery {
     params(
         ("kind" = Option<String>, Query, description = "Only this kind.", example = "shard"),
         ("node" = Option<String>, Query, description = "Only this node.", example = "node-1"),
-        ("sort" = Option<String>, Query, description = "path, mailbox, handled, restarts or oldest.", example = "mailbox"),
+        ("sort" = Option<TreeOrder>, Query, description = "path, mailbox, handled, restarts or oldest.", example = "mailbox"),
         ("limit" = Option<u8>, Query, description = "1 to 100.", example = 24),
         ("cursor" = Option<String>, Query, description = "Where the page begins.", example = "0~node-1/shard/7"),
-        ("aggregate" = Option<String>, Query, description = "kind: sums by kind.", example = "kind"),
+        ("aggregate" = Option<Aggregate>, Query, description = "kind: sums by kind.", example = "kind"),
     ),
     security(("bearer" = ["operator"]), ("session" = ["operator"])),
     responses((status = 200, description = "Actors, or sums.", body = Object,
@@ -80,10 +114,13 @@ async fn actors(
             json!({ "items": tree::census(&edge.tree, now), "next_cursor": null }),
         ));
     }
-    let sort = query.sort.as_deref().unwrap_or("path");
-    let sort: Sort = sort
-        .parse()
-        .map_err(|error: tree::UnknownSort| Problem::invalid_at("/sort", error.to_string()))?;
+    let sort = match query.sort {
+        None | Some(TreeOrder::Path) => Sort::Path,
+        Some(TreeOrder::Mailbox) => Sort::Mailbox,
+        Some(TreeOrder::Handled) => Sort::Handled,
+        Some(TreeOrder::Restarts) => Sort::Restarts,
+        Some(TreeOrder::Oldest) => Sort::Oldest,
+    };
     let after = match query.cursor.as_deref() {
         None => None,
         Some(text) => Some(
@@ -123,9 +160,8 @@ pub struct Grant {
     /// The account's e-mail address.
     #[schema(example = "ada@example.org", format = "email", max_length = 254)]
     email: String,
-    /// `shopper`, `seller` or `operator`.
-    #[schema(example = "seller", pattern = "^(shopper|seller|operator)$")]
-    role: String,
+    /// The role.
+    role: RoleName,
 }
 
 /// The roles of an account.
@@ -150,10 +186,11 @@ pub struct Granted {
 )]
 async fn grant(State(edge): State<Edge>, _: Operator, body: Json<Grant>) -> Result<Answer<Granted>, Problem> {
     let Grant { email, role } = body.value;
-    let role = Role::ALL
-        .into_iter()
-        .find(|known| known.name() == role)
-        .ok_or_else(|| Problem::invalid_at("/role", "is shopper, seller or operator"))?;
+    let role = match role {
+        RoleName::Shopper => Role::Shopper,
+        RoleName::Seller => Role::Seller,
+        RoleName::Operator => Role::Operator,
+    };
     let roles = edge.accounts.grant(&email, role).await.map_err(account_problem)?;
     Ok(Answer(Granted {
         email,

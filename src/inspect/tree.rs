@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -39,31 +38,6 @@ pub enum Sort {
     /// The longest waiting first.
     Oldest,
 }
-
-impl Sort {
-    /// All orders by name.
-    pub const NAMES: [&'static str; 5] = ["path", "mailbox", "handled", "restarts", "oldest"];
-}
-
-impl FromStr for Sort {
-    type Err = UnknownSort;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "path" => Ok(Self::Path),
-            "mailbox" => Ok(Self::Mailbox),
-            "handled" => Ok(Self::Handled),
-            "restarts" => Ok(Self::Restarts),
-            "oldest" => Ok(Self::Oldest),
-            _ => Err(UnknownSort),
-        }
-    }
-}
-
-/// A name of no order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the tree sorts by path, mailbox, handled, restarts or oldest")]
-pub struct UnknownSort;
 
 /// The place after an actor in the order shown: its figure then and its path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
