@@ -323,3 +323,22 @@ async fn finish(edge: &Edge, draft: Arc<Draft>, replayed: bool) -> Result<Respon
     let reply = Reply::json(StatusCode::ACCEPTED, &body)?.header(header::LOCATION, location);
     Ok(reply.into_answer(token, replayed))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_written_as_the_provider_reads_them() {
+        let schema = serde_json::to_value(SandboxToken::schema()).unwrap();
+        let words = schema["enum"].as_array().unwrap();
+        assert_eq!(words.len(), 9);
+        for word in words {
+            let token: SandboxToken = serde_json::from_value(word.clone()).unwrap();
+            assert_eq!(json!(token.as_str()), *word);
+        }
+    }
+}

@@ -10,9 +10,16 @@
 
 mod account;
 mod database;
+mod edge;
 mod embedded;
 mod eventually;
 mod history;
+mod http_cart;
+mod http_catalogue;
+mod http_checkout;
+mod http_identity;
+mod http_input;
+mod http_order;
 mod journal;
 mod live;
 mod saga;
