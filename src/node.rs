@@ -34,6 +34,7 @@ use crate::domain::order::{Placed, Transition};
 use crate::embedded::Embedded;
 use crate::http::exchange::Peer;
 use crate::http::limit::LimitSettings;
+use crate::http::pages;
 use crate::http::probe::Readiness;
 use crate::http::serve::{ServeSettings, serve};
 use crate::http::{self, Edge, EdgeArguments, EdgeSettings};
@@ -312,7 +313,7 @@ impl Node {
             shop: settings.shop.clone(),
         });
         let more = live.router::<Edge>().layer(axum::middleware::from_fn(show_peer));
-        let router = edge.router(more);
+        let router = edge.router(more.merge(pages::routes(&edge)));
 
         let stop = CancellationToken::new();
         let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());

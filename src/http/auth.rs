@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use axum_extra::extract::cookie::CookieJar;
 
 use super::Edge;
@@ -132,18 +132,39 @@ async fn identify(parts: &mut Parts, edge: &Edge) -> Result<Option<Arc<accounts:
         },
         None => of_cookie(parts, edge).await?,
     };
-    if let (Some(caller), Some(exchange)) = (&caller, Exchange::of(&parts.extensions)) {
-        exchange.note_caller(caller.customer_id);
-        match edge.limits.principal(caller.customer_id) {
-            Ok(allowance) => exchange.note_allowance(allowance),
-            Err(refused) => {
-                exchange.note_allowance(refused.allowance);
-                return Err(Unidentified::Problem(refused.problem));
-            }
-        }
+    if let Some(caller) = &caller {
+        greet(edge, &parts.extensions, caller).map_err(Unidentified::Problem)?;
     }
     parts.extensions.insert(Found(caller.clone()));
     Ok(caller)
+}
+
+/// Notes who calls, and whether they may go on at this pace.
+///
+/// # Errors
+/// 429.
+pub(super) fn greet(
+    edge: &Edge,
+    extensions: &Extensions,
+    caller: &accounts::Caller,
+) -> Result<(), Box<Problem>> {
+    let Some(exchange) = Exchange::of(extensions) else {
+        return Ok(());
+    };
+    exchange.note_caller(caller.customer_id);
+    match edge.limits.principal(caller.customer_id) {
+        Ok(allowance) => exchange.note_allowance(allowance),
+        Err(refused) => {
+            exchange.note_allowance(refused.allowance);
+            return Err(refused.problem);
+        }
+    }
+    Ok(())
+}
+
+/// Puts a caller who is known already beside a request that the edge makes of itself.
+pub(super) fn vouch(extensions: &mut Extensions, caller: Arc<accounts::Caller>) {
+    extensions.insert(Found(Some(caller)));
 }
 
 /// The token of `Authorization: Bearer`, if there is such a header.

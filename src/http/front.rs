@@ -17,6 +17,7 @@ use super::Edge;
 use super::exchange::{Exchange, Peer};
 use super::headers;
 use super::overload::{Class, Place};
+use super::pages;
 use super::problem::{self, Problem, kind};
 use super::trace::{Answered, TRACEPARENT, Trace};
 
@@ -37,6 +38,7 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let wants_page = pages::is_page_request(&path, request.headers());
     request.extensions_mut().insert(exchange.clone());
 
     let mut answer = match admit(&edge, &request, &exchange) {
@@ -51,8 +53,13 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
         answer.extensions_mut().insert(problem);
     }
     let problem = answer.extensions_mut().remove::<Problem>();
-    if let Some(problem) = &problem {
-        problem.write(&exchange.trace().id(), &mut answer);
+    if let Some(problem) = problem.as_ref().filter(|_| !is_page(&answer)) {
+        let trace = exchange.trace().id();
+        if wants_page {
+            pages::write_early(problem, &trace, &mut answer);
+        } else {
+            problem.write(&trace, &mut answer);
+        }
     }
     let said = answer.headers_mut();
     said.insert(TRACEPARENT, exchange.trace().header());
@@ -132,6 +139,11 @@ fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
 }
 
+fn is_page(answer: &Response) -> bool {
+    let media = answer.headers().get(header::CONTENT_TYPE);
+    media.is_some_and(|media| media.as_bytes().starts_with(b"text/html"))
+}
+
 /// The problem of an answer that says no without a reason: of the router, mostly.
 fn implied_problem(method: &Method, answer: &Response) -> Option<Problem> {
     let status = answer.status();
@@ -140,12 +152,9 @@ fn implied_problem(method: &Method, answer: &Response) -> Option<Problem> {
     {
         return None;
     }
-    let media = answer
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .map(|media| media.as_bytes());
+    let media = answer.headers().get(header::CONTENT_TYPE);
     // Pages say no in their own words.
-    if media.is_some_and(|media| media.starts_with(b"text/html") || media == problem::MEDIA_TYPE.as_bytes()) {
+    if is_page(answer) || media.is_some_and(|media| media == problem::MEDIA_TYPE) {
         return None;
     }
     Some(match status {

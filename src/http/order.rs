@@ -337,7 +337,7 @@ pub async fn find(
 }
 
 /// Whether the order is the caller's, or that of a guest the caller was.
-async fn owns(edge: &Edge, caller: &accounts::Caller, placed: &Placed) -> Result<bool, Problem> {
+pub(super) async fn owns(edge: &Edge, caller: &accounts::Caller, placed: &Placed) -> Result<bool, Problem> {
     let owner = placed.draft.customer;
     if !caller.has(Role::Shopper) {
         return Ok(false);

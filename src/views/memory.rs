@@ -67,6 +67,10 @@ impl Memory {
         self.entries.get(sku)?.card.clone()
     }
 
+    pub(super) fn available(&self, sku: &Sku) -> Option<u32> {
+        Some(self.entries.get(sku)?.available)
+    }
+
     pub(super) fn slug_owner(&self, slug: &str) -> Option<Sku> {
         self.slugs.get(slug).map(|sku| sku.clone())
     }

@@ -16,6 +16,7 @@ mod details;
 mod facet;
 mod fault;
 mod filter;
+mod inventory;
 mod ledger;
 mod list;
 mod memory;
@@ -44,6 +45,7 @@ pub use category::{CategoryNode, Tree};
 pub use details::ProductRow;
 pub use facet::{AttributeFacet, COUNTED_LIMIT, CategoryCount, Facets, NumberRange, PriceRange, ValueCount};
 pub use fault::ViewFault;
+pub use inventory::InventoryPage;
 pub use ledger::{Comparison, Ledger, LedgerRow};
 pub use list::ProductPage;
 pub use memory::Footprint;
@@ -51,6 +53,7 @@ pub use order::{OrderPage, OrderSummary, Orders};
 pub use product::{Catalogue, LoadProgress};
 pub use query::{AttributeFilter, BadParameter, PAGE_DEFAULT, PAGE_LIMIT, ProductQuery, Sort};
 pub use stock::{StockAlarm, StockRow};
+pub use vocabulary::attribute_name;
 pub use wait::{WAIT_LIMIT, Waited};
 
 /// Every view of a node. Cheap to clone.

@@ -197,7 +197,7 @@ impl Vocabulary {
 }
 
 /// An attribute's name without the type prefix that Icecat files give it (`attr_n_display_diagonal`).
-pub(super) fn attribute_name(name: &str) -> &str {
+pub fn attribute_name(name: &str) -> &str {
     let typed = ["attr_t_", "attr_n_", "attr_b_"];
     typed
         .iter()

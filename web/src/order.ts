@@ -25,6 +25,7 @@ const REASONS: Record<string, string> = {
   payment_expired: "The payment was not confirmed in time.",
   by_shopper: "Cancelled at the shopper’s wish.",
   by_seller: "Cancelled by the shop.",
+  requires_action: "The payment waits for your confirmation.",
 };
 
 const WAY: OrderStatus[] = ["pending", "confirmed", "packed", "shipped", "delivered"];

@@ -30,7 +30,7 @@ pub use form::{FieldError, FieldErrors};
 pub use listing::{CategoryPage, Facet, FacetRange, FacetValue, FilterChip, Listing, SearchPage, Sort};
 pub use mailbox::{MailPage, MailSummary, MailboxPage};
 pub use money::Money;
-pub use notice::{DocsPage, ErrorPage, ProblemPage, TextPage, TextSection};
+pub use notice::{DocsPage, ErrorPage, ProblemPage, Repeat, TextPage, TextSection};
 pub use order::{
     Address, HistoryEntry, OrderLine, OrderPage, OrderStatus, PaymentStatus, PaymentSummary, Shipment, Step,
     StepState, Totals,

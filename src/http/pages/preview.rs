@@ -110,6 +110,10 @@ fn pages() -> Vec<(&'static str, String)> {
             problem_href: Some("/problems/not-found".to_owned()),
             trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
             ways_on: vec![link("/search", "Search the shop")],
+            repeat: Some(Repeat {
+                action: "/cart/add".to_owned(),
+                fields: vec![("sku".to_owned(), "79364".to_owned()), ("quantity".to_owned(), "1".to_owned())],
+            }),
         })),
         ("problem", render(&ProblemPage {
             shell: shell("Out of stock", "/problems/out-of-stock"),

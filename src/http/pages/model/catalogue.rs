@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::{Link, Money, Shell};
+use crate::views;
 
 /// What the stock entity last said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,16 @@ impl Availability {
     }
 }
 
+impl From<views::Availability> for Availability {
+    fn from(availability: views::Availability) -> Self {
+        match availability {
+            views::Availability::InStock => Self::InStock,
+            views::Availability::Low => Self::Low,
+            views::Availability::OutOfStock => Self::OutOfStock,
+        }
+    }
+}
+
 /// A product in a grid or on a shelf. The picture is `/art/{id}.svg`.
 #[derive(Debug, Clone)]
 pub struct ProductCard {
@@ -66,6 +77,21 @@ pub struct ProductCard {
     pub sale_price: Option<Money>,
     /// What the stock entity last said.
     pub availability: Availability,
+}
+
+impl From<&views::Card> for ProductCard {
+    fn from(card: &views::Card) -> Self {
+        Self {
+            id: card.product.to_string(),
+            slug: card.slug.to_string(),
+            sku: card.sku.to_string(),
+            name: card.name.to_string(),
+            brand: card.brand.to_string(),
+            price: card.price.into(),
+            sale_price: None,
+            availability: card.product_availability.into(),
+        }
+    }
 }
 
 /// A row of products under a heading.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain;
+
 /// An amount in minor units with its ISO 4217 currency; shown as `€19.99`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
@@ -36,6 +38,12 @@ impl Money {
     /// Whether this is nothing at all.
     pub fn is_zero(&self) -> bool {
         self.amount == 0
+    }
+}
+
+impl From<domain::Money> for Money {
+    fn from(money: domain::Money) -> Self {
+        Self::new(money.amount, money.currency.code())
     }
 }
 

@@ -22,6 +22,17 @@ pub struct ErrorPage {
     pub trace_id: String,
     /// What to do now, best first; home is always offered.
     pub ways_on: Vec<Link>,
+    /// The form that could not be taken, to be sent again as it was.
+    pub repeat: Option<Repeat>,
+}
+
+/// A form to be sent again.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    /// Where it goes.
+    pub action: String,
+    /// Names and values, without the token.
+    pub fields: Vec<(String, String)>,
 }
 
 /// `/problems/{type}`

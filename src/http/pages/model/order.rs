@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::{Money, Shell, When};
+use crate::domain::{order, payment};
 
 /// Where an order stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,20 @@ impl OrderStatus {
     }
 }
 
+impl From<order::Status> for OrderStatus {
+    fn from(status: order::Status) -> Self {
+        match status {
+            order::Status::Pending => Self::Pending,
+            order::Status::Confirmed => Self::Confirmed,
+            order::Status::Packed => Self::Packed,
+            order::Status::Shipped => Self::Shipped,
+            order::Status::Delivered => Self::Delivered,
+            order::Status::Cancelled => Self::Cancelled,
+            order::Status::Refunded => Self::Refunded,
+        }
+    }
+}
+
 /// One step of the track.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -206,6 +221,21 @@ impl PaymentStatus {
     }
 }
 
+impl From<payment::Status> for PaymentStatus {
+    fn from(status: payment::Status) -> Self {
+        match status {
+            payment::Status::Pending => Self::Pending,
+            payment::Status::RequiresAction => Self::RequiresAction,
+            payment::Status::Authorised => Self::Authorised,
+            payment::Status::Captured => Self::Captured,
+            payment::Status::Declined => Self::Declined,
+            payment::Status::Voided => Self::Voided,
+            payment::Status::Refunded => Self::Refunded,
+            payment::Status::PartiallyRefunded => Self::PartiallyRefunded,
+        }
+    }
+}
+
 /// One transition, as in `history` of the API.
 #[derive(Debug, Clone)]
 pub struct HistoryEntry {
@@ -226,6 +256,7 @@ impl HistoryEntry {
             Some("payment_expired") => "The payment was not confirmed in time.",
             Some("by_shopper") => "Cancelled at the shopper’s wish.",
             Some("by_seller") => "Cancelled by the shop.",
+            Some("requires_action") => "The payment waits for your confirmation.",
             Some(words) => words,
             None => "",
         }
@@ -377,6 +408,7 @@ mod tests {
             "payment_expired",
             "by_shopper",
             "by_seller",
+            "requires_action",
         ] {
             let entry = HistoryEntry {
                 at: When {

@@ -6,6 +6,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use crate::domain::Millis;
+
 /// An instant for a `<time>` element: exact for machines, short for people (UTC until the browser
 /// puts it into local time).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,13 @@ impl From<OffsetDateTime> for When {
             iso: at.format(&Rfc3339).unwrap_or_default(),
             text: at.format(short).unwrap_or_default(),
         }
+    }
+}
+
+impl From<Millis> for When {
+    fn from(at: Millis) -> Self {
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000);
+        Self::from(at.unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 }
 
