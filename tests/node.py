@@ -188,10 +188,12 @@ class Node:
                 continue
         return found
 
-    def show_log(self, lines=40):
+    def show_log(self, lines=30):
+        """What the node said last, without the requests that went well."""
         if os.path.exists(self.log):
             with open(self.log, errors="replace") as log:
-                say(f"--- the last lines of the node\n{''.join(log.readlines()[-lines:])}---")
+                told = [line for line in log if '"level":"INFO"' not in line]
+            say(f"--- the last words of the node\n{''.join(told[-lines:])}---")
 
     # Asking it.
 

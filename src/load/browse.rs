@@ -150,7 +150,11 @@ impl Browse {
             return Ok(());
         };
         let detail = detail(shopper, &product.id).await?;
-        shopper.check("facets", has_attribute(&detail.attributes, &name, &value), || {
+        let variants = detail.variants.iter().map(|variant| &variant.options);
+        let found = std::iter::once(&detail.attributes)
+            .chain(variants)
+            .any(|attributes| has_attribute(attributes, &name, &value));
+        shopper.check("facets", found, || {
             format!(
                 "{path}: {} has {name} {:?}",
                 product.id,

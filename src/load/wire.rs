@@ -73,8 +73,17 @@ pub struct ProductDetail {
     pub product: Product,
     /// Free-form, typed by category.
     pub attributes: serde_json::Map<String, Value>,
+    /// Other SKUs of the same product.
+    pub variants: Vec<Variant>,
     /// Rises with every change.
     pub version: u64,
+}
+
+/// Another SKU of a product.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Variant {
+    /// What tells it from the others. Facets count it like an attribute.
+    pub options: serde_json::Map<String, Value>,
 }
 
 /// The cart of the caller.
