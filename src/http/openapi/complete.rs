@@ -22,11 +22,8 @@ pub(super) fn complete(document: &mut Value) {
                     _ => add_examples(answer, &schemas),
                 }
             }
-            add_examples(&mut operation["requestBody"], &schemas);
-            if operation["requestBody"].is_null() {
-                operation
-                    .as_object_mut()
-                    .map(|operation| operation.remove("requestBody"));
+            if let Some(body) = operation.get_mut("requestBody") {
+                add_examples(body, &schemas);
             }
             sort_answers(&mut operation["responses"]);
         }
