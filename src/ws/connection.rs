@@ -22,6 +22,9 @@ use crate::clock::Clock;
 
 /// Frames taken from the queue for one flush.
 const BATCH: usize = 64;
+/// The shortest time between two flushes: what comes sooner after one waits and is flushed together. A
+/// frame alone goes out at once; a burst costs a hundred system calls a second, however large it is.
+const PACE: Duration = Duration::from_millis(10);
 /// How long a flush may take before the reader is too slow.
 const WRITE_LIMIT: Duration = Duration::from_secs(20);
 /// How long the goodbye may take, and how long the peer has to close after it.
@@ -116,6 +119,9 @@ struct Conversation {
     heard: Instant,
     pinged: Instant,
     spoke: Instant,
+    flushed: Option<Instant>,
+    /// When what waits is due, if it has to wait for the pace.
+    due: Option<Instant>,
     window: Instant,
     received: u32,
     frames: Vec<Frame>,
@@ -133,6 +139,8 @@ impl Conversation {
             heard: now,
             pinged: now,
             spoke: now,
+            flushed: None,
+            due: None,
             window: now,
             received: 0,
             frames: Vec::new(),
@@ -156,7 +164,7 @@ impl Conversation {
                     }
                     Some(Ok(message)) => self.hear(message).await,
                 },
-                () = outbox.ready() => self.send(transport).await,
+                () = outbox.ready(), if self.due.is_none() => self.send_in_pace(transport).await,
                 () = sleep_until(self.next_tick()) => self.tick(transport).await,
             };
             if let Err(end) = step {
@@ -237,6 +245,19 @@ impl Conversation {
         self.session.outbox().say(frame);
     }
 
+    /// Sends what waits, unless the last flush is too fresh; then a moment later.
+    async fn send_in_pace<T, E>(&mut self, transport: &mut T) -> Result<(), End>
+    where
+        T: Sink<Message, Error = E> + Unpin + Send,
+    {
+        let due = self.flushed.map(|flushed| flushed + PACE);
+        match due.filter(|due| *due > self.clock.instant()) {
+            Some(due) => self.due = Some(due),
+            None => self.send(transport).await?,
+        }
+        Ok(())
+    }
+
     /// Sends what waits: fed one by one, flushed once.
     async fn send<T, E>(&mut self, transport: &mut T) -> Result<(), End>
     where
@@ -287,8 +308,10 @@ impl Conversation {
             self.frames = Vec::new();
         }
         self.session.live().figures().sent.increment(count);
+        let now = self.clock.instant();
+        self.flushed = Some(now);
         if is_content {
-            self.spoke = self.clock.instant();
+            self.spoke = now;
         }
         written
     }
@@ -301,6 +324,9 @@ impl Conversation {
             next = next.min(self.began + HELLO_LIMIT);
         }
         next = next.min(self.spoke + QUIET);
+        if let Some(due) = self.due {
+            next = next.min(due);
+        }
         if let Some(expires_at) = self.session.expires_at() {
             let left = expires_at.since(self.clock.now()).max(0);
             let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
@@ -316,6 +342,9 @@ impl Conversation {
         T: Sink<Message, Error = E> + Unpin + Send,
     {
         let now = self.clock.instant();
+        if self.due.take_if(|due| *due <= now).is_some() {
+            self.send(transport).await?;
+        }
         let ping = self.session.live().settings().ping;
         if self.session.expires_at().is_some_and(|at| at <= self.clock.now()) {
             return Err(Close::new(CloseCode::Expired, "the token or the session has ended").into());

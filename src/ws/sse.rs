@@ -230,9 +230,9 @@ impl Reader {
     fn write(&mut self, frame: &Frame) {
         let moved = self.has_streams && self.positions.note(frame);
         // Writing to a string cannot fail.
-        let _ = write!(self.text, "event: {}\n", frame.name());
+        let _ = writeln!(self.text, "event: {}", frame.name());
         if moved {
-            let _ = write!(self.text, "id: {}\n", self.positions.id());
+            let _ = writeln!(self.text, "id: {}", self.positions.id());
         }
         let _ = write!(self.text, "data: {}\n\n", frame.text());
     }

@@ -1,3 +1,5 @@
+//! Every turn a connection can take, on a pipe and a paused clock.
+
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -21,7 +23,8 @@ async fn everybody_is_welcomed_once() {
     client.say(&json!({"ping": {"t0": 12.5}})).await;
     let pong = client.expect("pong").await;
     assert_eq!(pong["t0"], 12.5);
-    assert_eq!(pong["t1"], house.clock.now().0);
+    let age = house.clock.now().0 - pong["t1"].as_i64().unwrap();
+    assert!((0..=10).contains(&age), "at most the pace of flushes ago: {age}");
 
     // Without a hello: before the answer to the first word, or after a moment of silence.
     let mut client = house.connect(64);
