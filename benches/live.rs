@@ -156,6 +156,7 @@ impl Ours {
         let (tails, doors) = (Tails::new(shards), directories(&journal, clock));
         let heart = Heart::start(HeartArguments {
             node: "bench".into(),
+            owner: "bench".into(),
             journal,
             clock: clock.clone(),
             tails: tails.clone(),
