@@ -161,7 +161,8 @@ impl Node {
                 (Some(embedded), options)
             }
         };
-        match Self::build(&plan, clock, database, listener).await {
+        // Boxed: it builds every room, and whoever starts a node would carry all of that.
+        match Box::pin(Self::build(&plan, clock, database, listener)).await {
             Ok(node) => Ok(Self { embedded, ..node }),
             Err(fault) => {
                 if let Some(embedded) = embedded {
@@ -351,7 +352,6 @@ impl Node {
     }
 
     /// The router: the whole edge, without a socket.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }
@@ -504,7 +504,7 @@ async fn sweep(clock: Clock, accounts: Arc<Accounts>, journal: Arc<dyn Journal>,
             Ok(0) => {}
             Ok(forgotten) => tracing::debug!(forgotten, "old idempotency keys were forgotten"),
             Err(fault) => {
-                tracing::warn!(%fault, "old idempotency keys could not be forgotten; trying again later")
+                tracing::warn!(%fault, "old idempotency keys could not be forgotten; trying again later");
             }
         }
     }

@@ -180,18 +180,23 @@ impl Accounts {
     }
 
     /// Runs database steps within the time limit and names what they were for.
-    async fn stored<T>(
+    fn stored<T>(
         &self,
         doing: &'static str,
         steps: impl Future<Output = Result<T, Stop>>,
-    ) -> Result<T, AccountError> {
-        match timeout(self.settings.database_timeout, steps).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(Stop::Refused(refusal))) => Err(refusal.into()),
-            Ok(Err(Stop::Fault(fault))) => Err(fault.into()),
-            Ok(Err(Stop::Database(sqlx::Error::PoolTimedOut))) => Err(Fault::Overloaded { doing }.into()),
-            Ok(Err(Stop::Database(source))) => Err(Fault::Database { doing, source }.into()),
-            Err(_) => Err(Fault::TimedOut { doing }.into()),
+    ) -> impl Future<Output = Result<T, AccountError>> {
+        // Boxed: taking a connection may mean opening one, and every future around this one would carry
+        // the room for that.
+        let steps = Box::pin(steps);
+        async move {
+            match timeout(self.settings.database_timeout, steps).await {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(Stop::Refused(refusal))) => Err(refusal.into()),
+                Ok(Err(Stop::Fault(fault))) => Err(fault.into()),
+                Ok(Err(Stop::Database(sqlx::Error::PoolTimedOut))) => Err(Fault::Overloaded { doing }.into()),
+                Ok(Err(Stop::Database(source))) => Err(Fault::Database { doing, source }.into()),
+                Err(_) => Err(Fault::TimedOut { doing }.into()),
+            }
         }
     }
 }

@@ -97,6 +97,9 @@ pub enum PersistenceMessage {
     ),
 }
 
+/// What one entity hears of a statement: its newest ticket, where its last event stands, and who listens.
+type Told = (u64, Option<Position>, Arc<dyn Listener>);
+
 /// A statement under way.
 pub struct Statement {
     batch: Batch,
@@ -335,7 +338,7 @@ impl PersistenceState {
     fn written(&mut self, statement: Statement, fenced: &[Shard]) {
         self.release(&statement);
         let mut fresh: BTreeMap<Shard, Vec<Arc<Recorded>>> = BTreeMap::new();
-        let mut told: BTreeMap<EntityId, (u64, Option<Position>, Arc<dyn Listener>)> = BTreeMap::new();
+        let mut told: BTreeMap<EntityId, Told> = BTreeMap::new();
         let mut lost = Vec::new();
         for ((append, first), (ticket, listener)) in
             statement.batch.appends.into_iter().zip(statement.waiting)

@@ -149,12 +149,9 @@ async fn follow(door: &Door, clock: &Clock, id: &str, file: &Path) -> Result<Val
         bar.set_length(figure("bytes_total"));
         bar.set_position(figure("bytes_read"));
         bar.set_message(format!("{} rows, {} refused", figure("rows"), figure("rejected")));
-        match now["status"].as_str() {
-            Some("done" | "failed") => {
-                bar.finish_and_clear();
-                return Ok(now);
-            }
-            _ => {}
+        if let Some("done" | "failed") = now["status"].as_str() {
+            bar.finish_and_clear();
+            return Ok(now);
         }
         let rows = now["rows"].as_i64().unwrap_or(0);
         if rows != moved.1 {

@@ -58,7 +58,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failed> {
         Some(folder) => folder,
         None => embedded::default_data_dir()?,
     };
-    open(settings, data, args.demo).await
+    Box::pin(open(settings, data, args.demo)).await
 }
 
 pub(super) async fn serve(args: ServeArgs) -> Result<ExitCode, Failed> {
@@ -70,7 +70,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<ExitCode, Failed> {
         Some(folder) => folder,
         None => embedded::default_data_dir()?,
     };
-    open(settings, data, false).await
+    Box::pin(open(settings, data, false)).await
 }
 
 async fn open(settings: Settings, data: PathBuf, demo: bool) -> Result<ExitCode, Failed> {

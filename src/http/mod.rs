@@ -205,7 +205,6 @@ impl Edge {
 
     /// The router of the JSON API; `more` are the routes of other rooms (pages, the live feed), which
     /// get the same front door.
-    #[must_use]
     pub fn router(&self, more: Router<Self>) -> Router {
         let (api, _) = Self::api().split_for_parts();
         api.merge(more)

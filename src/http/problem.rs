@@ -26,8 +26,14 @@ use super::limit::Allowance;
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong with one request.
+///
+/// Boxed: nearly every function of the edge can return one and nearly none does, so the way that
+/// goes well should not carry it.
 #[derive(Clone, Debug)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     kind: &'static Kind,
     detail: Cow<'static, str>,
     errors: Vec<Fault>,
@@ -62,21 +68,21 @@ impl Problem {
     /// A problem of `kind` that says what its kind says.
     #[must_use]
     pub fn new(kind: &'static Kind) -> Self {
-        Self {
+        Self(Box::new(Parts {
             kind,
             detail: Cow::Borrowed(kind.explanation),
             errors: Vec::new(),
             members: Map::new(),
             headers: Vec::new(),
             cause: None,
-        }
+        }))
     }
 
     /// Input that was understood and breaks rules.
     #[must_use]
     pub fn invalid(errors: Vec<Fault>) -> Self {
         let mut problem = Self::new(&kind::INVALID_INPUT);
-        problem.errors = errors;
+        problem.0.errors = errors;
         problem
     }
 
@@ -99,21 +105,21 @@ impl Problem {
     /// With a sentence of its own.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = detail.into();
+        self.0.detail = detail.into();
         self
     }
 
     /// With a member of its own, beside those every problem has.
     #[must_use]
     pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(name.to_owned(), value.into());
+        self.0.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// With a header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
@@ -129,7 +135,7 @@ impl Problem {
     pub fn spent(mut self, allowance: &Allowance) -> Self {
         let mut headers = HeaderMap::new();
         allowance.write(&mut headers);
-        self.headers.extend(
+        self.0.headers.extend(
             headers
                 .into_iter()
                 .filter_map(|(name, value)| Some((name?, value))),
@@ -140,57 +146,58 @@ impl Problem {
     /// With the reason that only the log reads.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.cause = Some(cause.into());
+        self.0.cause = Some(cause.into());
         self
     }
 
     /// Its kind.
     #[must_use]
-    pub const fn kind(&self) -> &'static Kind {
-        self.kind
+    pub fn kind(&self) -> &'static Kind {
+        self.0.kind
     }
 
     /// Its status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The sentence for the caller.
     #[must_use]
     pub fn sentence(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// The faults of single fields.
     #[must_use]
     pub fn errors(&self) -> &[Fault] {
-        &self.errors
+        &self.0.errors
     }
 
     /// The reason for the log.
     #[must_use]
     pub fn logged_cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     /// The problem as JSON, as both HTTP and the live feed write it.
     #[must_use]
     pub fn to_json(&self, trace_id: &str) -> Value {
         let mut body = Map::new();
-        body.insert("type".to_owned(), self.kind.uri().into());
-        body.insert("title".to_owned(), self.kind.title.into());
-        body.insert("status".to_owned(), self.kind.status.into());
-        body.insert("detail".to_owned(), self.detail.as_ref().into());
+        body.insert("type".to_owned(), self.0.kind.uri().into());
+        body.insert("title".to_owned(), self.0.kind.title.into());
+        body.insert("status".to_owned(), self.0.kind.status.into());
+        body.insert("detail".to_owned(), self.0.detail.as_ref().into());
         body.insert("trace_id".to_owned(), trace_id.into());
-        if !self.errors.is_empty() {
+        if !self.0.errors.is_empty() {
             let errors = self
+                .0
                 .errors
                 .iter()
                 .map(|fault| serde_json::json!({"pointer": fault.pointer, "detail": fault.detail}));
             body.insert("errors".to_owned(), Value::Array(errors.collect()));
         }
-        for (name, value) in &self.members {
+        for (name, value) in &self.0.members {
             body.insert(name.clone(), value.clone());
         }
         Value::Object(body)
@@ -211,7 +218,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut answer = self.status().into_response();
-        for (name, value) in &self.headers {
+        for (name, value) in &self.0.headers {
             answer.headers_mut().insert(name, value.clone());
         }
         answer.extensions_mut().insert(self);

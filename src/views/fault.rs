@@ -79,15 +79,20 @@ impl From<ViewFault> for ReadFault {
 }
 
 /// Runs one piece of database work under a deadline.
-pub(super) async fn within<T>(
+pub(super) fn within<T>(
     action: &'static str,
     limit: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, ViewFault> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(source)) => Err(ViewFault::Database { action, source }),
-        Err(_) => Err(ViewFault::Late { action, limit }),
+) -> impl Future<Output = Result<T, ViewFault>> {
+    // Boxed: taking a connection may mean opening one, and every future around this one would carry
+    // the room for that.
+    let work = Box::pin(work);
+    async move {
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(ViewFault::Database { action, source }),
+            Err(_) => Err(ViewFault::Late { action, limit }),
+        }
     }
 }
 

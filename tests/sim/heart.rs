@@ -61,7 +61,7 @@ fn run(seed: u64) {
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(simulate(seed))
+    runtime.block_on(simulate(seed));
 }
 
 async fn simulate(seed: u64) {

@@ -335,7 +335,7 @@ impl View for Diary {
     ) -> Result<(), ReadFault> {
         let mut calls = self.calls.lock().unwrap();
         *calls += 1;
-        if *calls % 7 == 0 {
+        if calls.is_multiple_of(7) {
             return Err(ReadFault::Temporary {
                 what: "the database is away".to_owned(),
                 source: None,

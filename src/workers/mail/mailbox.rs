@@ -61,10 +61,17 @@ impl From<Row> for StoredMail {
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, PostFault> {
-    match timeout(LIMIT, work).await {
-        Ok(result) => result.map_err(|error| PostFault::Failed(error.into())),
-        Err(late) => Err(PostFault::Failed(late.into())),
+fn within<T>(
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> impl Future<Output = Result<T, PostFault>> {
+    // Boxed: taking a connection may mean opening one, and every future around this one would carry
+    // the room for that.
+    let work = Box::pin(work);
+    async move {
+        match timeout(LIMIT, work).await {
+            Ok(result) => result.map_err(|error| PostFault::Failed(error.into())),
+            Err(late) => Err(PostFault::Failed(late.into())),
+        }
     }
 }
 
