@@ -197,10 +197,10 @@ fn render(row: &ImportRow, rejections: Vec<Rejection>) -> ImportBody {
 #[utoipa::path(
     post, path = "/v1/imports", tag = "Catalogue",
     params(
-        ("format" = Option<FileFormat>, Query, description = "auto, icecat, shopify-csv or jsonl.", example = "auto"),
+        ("format" = inline(Option<FileFormat>), Query, description = "auto, icecat, shopify-csv or jsonl.", example = "auto"),
         ("currency" = Option<String>, Query, description = "Of prices that name none.", example = "EUR"),
         ("stock" = Option<u32>, Query, description = "Units for new SKUs whose stock the file does not say.", example = 25),
-        ("dry_run" = Option<Answered>, Query, description = "true: nothing is written.", example = "false"),
+        ("dry_run" = inline(Option<Answered>), Query, description = "true: nothing is written.", example = "false"),
         KeyHeader
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file.", example = json!("{\"sku\":\"MUG-1\",\"name\":\"Mug\",\"price\":{\"amount\":990,\"currency\":\"EUR\"}}")),

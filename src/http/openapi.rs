@@ -219,7 +219,7 @@ mod tests {
             {
                 let example = &content["example"];
                 assert!(!example.is_null(), "{name} has no example");
-                if media == "application/merge-patch+json" || name.contains("/webhooks/") {
+                if media != "application/json" || name.contains("/webhooks/") {
                     continue;
                 }
                 let shape =

@@ -92,10 +92,10 @@ pub enum RoleName {
     params(
         ("kind" = Option<String>, Query, description = "Only this kind.", example = "shard"),
         ("node" = Option<String>, Query, description = "Only this node.", example = "node-1"),
-        ("sort" = Option<TreeOrder>, Query, description = "path, mailbox, handled, restarts or oldest.", example = "mailbox"),
+        ("sort" = inline(Option<TreeOrder>), Query, description = "path, mailbox, handled, restarts or oldest.", example = "mailbox"),
         ("limit" = Option<u8>, Query, description = "1 to 100.", example = 24),
         ("cursor" = Option<String>, Query, description = "Where the page begins.", example = "0~node-1/shard/7"),
-        ("aggregate" = Option<Aggregate>, Query, description = "kind: sums by kind.", example = "kind"),
+        ("aggregate" = inline(Option<Aggregate>), Query, description = "kind: sums by kind.", example = "kind"),
     ),
     security(("bearer" = ["operator"]), ("session" = ["operator"])),
     responses((status = 200, description = "Actors, or sums.", body = Object,

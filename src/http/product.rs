@@ -1,5 +1,6 @@
 //! The catalogue: lists of products and single ones, as anybody sees them.
 
+mod input;
 mod seller;
 
 use std::collections::BTreeMap;
