@@ -212,6 +212,9 @@ mod tests {
     #[test]
     fn every_input_has_a_shape_and_an_example_that_has_it() {
         for (name, operation) in operations() {
+            if let Some(body) = operation.get("requestBody") {
+                assert!(body["content"].is_object(), "{name}: a body of no kind");
+            }
             for (media, content) in operation["requestBody"]["content"]
                 .as_object()
                 .into_iter()

@@ -7,6 +7,7 @@ use crate::http::problem::kind;
 
 /// Adds to each operation the answers its inputs can lead to, and an example to each body.
 pub(super) fn complete(document: &mut Value) {
+    open_parts(&mut document["components"]["schemas"]);
     let schemas = document["components"]["schemas"].clone();
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     for (path, item) in paths {
@@ -26,6 +27,25 @@ pub(super) fn complete(document: &mut Value) {
                 add_examples(body, &schemas);
             }
             sort_answers(&mut operation["responses"]);
+        }
+    }
+}
+
+/// A schema that refuses unknown fields cannot be one part of another, which has more: there its
+/// fields are written out, and the refusal is left out.
+fn open_parts(schemas: &mut Value) {
+    let closed = schemas.clone();
+    let wholes = schemas.as_object_mut().into_iter().flatten();
+    let parts = wholes.filter_map(|(_, whole)| whole.get_mut("allOf")?.as_array_mut());
+    for part in parts.flatten() {
+        let named = part.get("$ref").and_then(Value::as_str);
+        let named = named.and_then(|path| path.strip_prefix("#/components/schemas/"));
+        let Some(Value::Object(fields)) = named.and_then(|name| closed.get(name)) else {
+            continue;
+        };
+        let mut fields = fields.clone();
+        if fields.remove("additionalProperties") == Some(Value::Bool(false)) {
+            *part = Value::Object(fields);
         }
     }
 }
