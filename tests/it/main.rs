@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod browser;
 mod database;
 mod edge;
 mod embedded;
@@ -22,6 +23,9 @@ mod http_input;
 mod http_order;
 mod journal;
 mod live;
+mod page_safety;
+mod page_seller;
+mod page_shopper;
 mod saga;
 mod scratch;
 #[path = "../shop/mod.rs"]

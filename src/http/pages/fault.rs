@@ -33,7 +33,7 @@ impl Repeat {
 }
 
 /// Whether a caller says that it wants a page.
-pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     accepted
         .filter_map(|value| value.to_str().ok())
@@ -148,8 +148,8 @@ fn words(problem: &Problem) -> (String, String) {
         )
     } else if slug == kind::FORBIDDEN.slug {
         plain(
-            "This is for the people who work here",
-            "You are signed in, but your account does not have the role this page needs.",
+            "Not with this account",
+            "You are signed in, but your account does not have the role this needs.",
         )
     } else if slug == kind::FORGED.slug {
         plain(

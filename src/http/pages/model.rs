@@ -24,6 +24,7 @@ pub use account::{
 pub use cart::{CartLine, CartPage};
 pub use catalogue::{
     AttributeGroup, AttributeRow, Availability, CategoryTile, HomePage, ProductCard, ProductPage, Shelf,
+    VariantChoice,
 };
 pub use checkout::{CheckoutPage, CheckoutValues, Country, PaymentChoice, ShippingChoice};
 pub use form::{FieldError, FieldErrors};

@@ -9,13 +9,15 @@ use super::answer::go;
 use super::attribute;
 use super::category::trail;
 use super::link::{encode, with_query};
-use super::model::{Availability, Link, Money, ProductCard, ProductPage};
+use super::model::{Availability, Link, Money, ProductCard, ProductPage, VariantChoice};
 use super::visit::Visit;
 use crate::accounts::Role;
+use crate::domain::id::Sku;
+use crate::domain::product::Details;
 use crate::domain::quote::Tariff;
 use crate::http::problem::Problem;
 use crate::http::product::view_problem;
-use crate::views::{Card, ProductQuery};
+use crate::views::{self, Card, ProductQuery};
 
 /// How many other products of its category are shown below it.
 const RELATED: usize = 6;
@@ -43,10 +45,12 @@ pub(super) async fn show(visit: Visit, Path(slug): Path<String>) -> Result<Respo
         Money::from(card.price)
     ));
     shell.enter(trail.root.as_deref().unwrap_or(&card.category));
-    let in_cart = visit
-        .cart()
-        .await
-        .and_then(|cart| Some(cart.line(&card.sku)?.quantity));
+    let in_cart = visit.cart().await.map_or(0, |cart| {
+        let skus = card.variants().iter().chain([&card.sku]);
+        skus.filter_map(|sku| cart.line(sku))
+            .map(|line| line.quantity)
+            .sum()
+    });
     let brand = (!card.brand.is_empty()).then(|| Link {
         href: with_query("/search", [("attr.brand", card.brand.as_ref())]),
         text: card.brand.to_string(),
@@ -63,11 +67,12 @@ pub(super) async fn show(visit: Visit, Path(slug): Path<String>) -> Result<Respo
         price: card.price.into(),
         sale_price: None,
         availability: if card.published {
-            card.availability.into()
+            card.product_availability.into()
         } else {
             Availability::OutOfStock
         },
-        in_cart: in_cart.unwrap_or(0),
+        variants: variants(&visit, &card, details),
+        in_cart,
         delivery: delivery(&visit.edge().settings.tariff),
         notice: (!card.published).then(|| "This product is hidden: only sellers see this page.".to_owned()),
         description: paragraphs(&details.description),
@@ -76,6 +81,43 @@ pub(super) async fn show(visit: Visit, Path(slug): Path<String>) -> Result<Respo
         related: related(&visit, &card).await?,
     };
     visit.public(&page, &format!("product-{}", card.sku))
+}
+
+/// The SKUs of a product that has several.
+fn variants(visit: &Visit, card: &Card, details: &Details) -> Vec<VariantChoice> {
+    let catalogue = &visit.edge().views.catalogue;
+    let choice = |sku: &Sku, what: &str| {
+        let card = catalogue.card(sku)?;
+        let sold_out = match card.availability {
+            views::Availability::OutOfStock => ", sold out",
+            _ => "",
+        };
+        Some(VariantChoice {
+            sku: sku.to_string(),
+            label: format!("{what}, {}{sold_out}", Money::from(card.price)),
+        })
+    };
+    let others = details.variants.iter().filter(|variant| variant.sku != card.sku);
+    let mut others: Vec<_> = others
+        .filter_map(|variant| {
+            let options: Vec<_> = variant.options.values().map(String::as_str).collect();
+            choice(&variant.sku, &options.join(", "))
+        })
+        .collect();
+    if !others.is_empty() {
+        let own = details.variants.iter().find(|variant| variant.sku == card.sku);
+        let options = own.map(|own| {
+            own.options
+                .values()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        });
+        let what = options.filter(|what| !what.is_empty());
+        let own = choice(&card.sku, what.as_deref().unwrap_or("As described"));
+        others.splice(0..0, own);
+    }
+    others
 }
 
 /// Text with blank lines between its paragraphs.

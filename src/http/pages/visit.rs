@@ -108,7 +108,7 @@ impl Visit {
         Ok(Self(Arc::new(Within {
             session,
             method: parts.method.clone(),
-            is_page: known || fault::wants_page(&parts.headers),
+            is_page: known || fault::is_page_request(&path, &parts.headers),
             headers: parts.headers.clone(),
             path,
             query: parts.uri.query().unwrap_or_default().to_owned(),

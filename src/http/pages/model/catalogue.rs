@@ -156,6 +156,8 @@ pub struct ProductPage {
     pub sale_price: Option<Money>,
     /// What the stock entity last said.
     pub availability: Availability,
+    /// What there is to choose from, this SKU first; empty if there is only this one.
+    pub variants: Vec<VariantChoice>,
     /// Units of it already in the caller's cart.
     pub in_cart: u32,
     /// What shipping costs, in words.
@@ -177,6 +179,15 @@ impl ProductPage {
     pub fn price_now(&self) -> &Money {
         self.sale_price.as_ref().unwrap_or(&self.price)
     }
+}
+
+/// One SKU of a product that has several.
+#[derive(Debug, Clone)]
+pub struct VariantChoice {
+    /// Stock keeping unit.
+    pub sku: String,
+    /// What tells it from the others, what it costs, and whether it is sold out.
+    pub label: String,
 }
 
 /// Attributes that belong together.

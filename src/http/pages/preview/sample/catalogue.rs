@@ -132,6 +132,10 @@ pub(in crate::http::pages::preview) fn product(place: usize) -> ProductPage {
         price: card.price.clone(),
         sale_price: (place == 2).then(|| eur(card.price.amount * 8 / 10)),
         availability: card.availability,
+        variants: vec![
+            VariantChoice { sku: "79364".to_owned(), label: "As described, €649.99".to_owned() },
+            VariantChoice { sku: "79364-W".to_owned(), label: "White, €669.99, sold out".to_owned() },
+        ],
         in_cart: 1,
         delivery: "€4.90, free from €50. Express €9.90.".to_owned(),
         notice: None,
