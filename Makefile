@@ -38,6 +38,10 @@ test: ## run everything that must hold
 check: ## the quick ones of the tests: format, lints, tidiness
 	@scripts/test format web clippy tidy
 
+.PHONY: bench
+bench: setup web ## measure against the floors and write the figures into docs/PERFORMANCE.md
+	@scripts/bench
+
 .PHONY: build
 build: web ## build the page assets and the release binary
 	cargo build --release --locked

@@ -1,0 +1,132 @@
+//! A cart over HTTP against hello: durable writes and reads, by guests of whom each has one cart.
+
+use std::time::Duration;
+
+use globalshop::clock::Clock;
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::client::{Asker, Call, Connection, call, drive};
+use crate::hello::Hello;
+use crate::node::Node;
+use crate::rounds::compare;
+
+/// Where the carts are: this many guests in all, as far as connections divide them.
+const GUESTS: usize = 10_000;
+/// Connections at once.
+const CROWDS: [usize; 2] = [64, 256];
+const SKU: &str = "BENCH-1";
+const PRODUCT: &str =
+    r#"{"sku":"BENCH-1","name":"A thing to buy","price":{"amount":1999,"currency":"EUR"},"stock":500}"#;
+
+struct Guest {
+    token: String,
+}
+
+pub async fn run(clock: &Clock, quick: bool) -> Vec<String> {
+    let turn = Duration::from_millis(if quick { 200 } else { 3_000 });
+    let hello = Hello::open().await;
+    let shop = Node::open("cart").await;
+    let product = shop.folder.join("product.jsonl");
+    std::fs::write(&product, PRODUCT).unwrap();
+    shop.import(&product).await;
+    let mut rows = Vec::new();
+    for crowd in CROWDS {
+        let guests = guests(&shop, crowd, if quick { 1 } else { GUESTS / crowd }).await;
+        let mut floor = askers(&hello.address, crowd, false, |_| {
+            vec![call(Method::GET, &hello.address, "/", None, "")]
+        })
+        .await;
+        let mut writers = askers(&shop.address, crowd, true, |n| writes(&shop, &guests[n])).await;
+        let mut readers = askers(&shop.address, crowd, false, |n| reads(&shop, &guests[n])).await;
+
+        println!("durable cart writes, {crowd} connections");
+        let written = compare(
+            quick,
+            async || drive(clock, turn, &mut floor).await,
+            async || drive(clock, turn, &mut writers).await,
+        )
+        .await;
+        let what = format!("durable cart write over HTTP, {crowd} connections");
+        rows.push(written.row(&what, "bare axum hello", "0.40"));
+        check(&shop, &guests, &writers).await;
+
+        println!("cart reads, {crowd} connections");
+        let read = compare(
+            quick,
+            async || drive(clock, turn, &mut floor).await,
+            async || drive(clock, turn, &mut readers).await,
+        )
+        .await;
+        let what = format!("cart read through its actor, {crowd} connections");
+        rows.push(read.row(&what, "bare axum hello", "0.85"));
+    }
+    shop.close().await;
+    hello.close().await;
+    rows
+}
+
+async fn askers(address: &str, crowd: usize, writes: bool, calls: impl Fn(usize) -> Vec<Call>) -> Vec<Asker> {
+    let mut askers = Vec::with_capacity(crowd);
+    for n in 0..crowd {
+        askers.push(Asker::new(address, calls(n), writes).await);
+    }
+    askers
+}
+
+/// The guests of each connection.
+async fn guests(shop: &Node, crowd: usize, each: usize) -> Vec<Vec<Guest>> {
+    let enter = call(Method::POST, &shop.address, "/v1/guests", None, "");
+    let entering = (0..crowd).map(|_| async {
+        let mut connection = Connection::open(&shop.address).await;
+        let mut guests = Vec::with_capacity(each);
+        while guests.len() < each {
+            let (status, _, body) = connection.send(&enter).await;
+            assert_eq!(status, StatusCode::CREATED, "{body:?}");
+            let entered: Value = serde_json::from_slice(&body).unwrap();
+            let token = entered["access_token"].as_str().unwrap().to_owned();
+            guests.push(Guest { token });
+        }
+        guests
+    });
+    futures_util::future::join_all(entering).await
+}
+
+/// Each guest in turn puts one into the cart, then each makes it two, and again: always a change.
+fn writes(shop: &Node, guests: &[Guest]) -> Vec<Call> {
+    let path = format!("/v1/cart/lines/{SKU}");
+    let put = |guest: &Guest, quantity: usize| {
+        let body = format!(r#"{{"quantity":{quantity}}}"#);
+        call(Method::PUT, &shop.address, &path, Some(&guest.token), &body)
+    };
+    (1..=2)
+        .flat_map(|quantity| guests.iter().map(move |guest| put(guest, quantity)))
+        .collect()
+}
+
+fn reads(shop: &Node, guests: &[Guest]) -> Vec<Call> {
+    guests.iter().map(|guest| read(shop, guest)).collect()
+}
+
+fn read(shop: &Node, guest: &Guest) -> Call {
+    call(Method::GET, &shop.address, "/v1/cart", Some(&guest.token), "")
+}
+
+/// Every cart holds exactly what was acknowledged last.
+async fn check(shop: &Node, guests: &[Vec<Guest>], writers: &[Asker]) {
+    let mut connection = Connection::open(&shop.address).await;
+    for (guests, writer) in guests.iter().zip(writers) {
+        for (n, guest) in guests.iter().enumerate() {
+            let changes = (writer.asked() + guests.len() - 1 - n) / guests.len();
+            let (status, _, body) = connection.send(&read(shop, guest)).await;
+            assert_eq!(status, StatusCode::OK, "{body:?}");
+            let cart: Value = serde_json::from_slice(&body).unwrap();
+            let quantity = match changes {
+                0 => Value::Null,
+                odd if odd % 2 == 1 => 1.into(),
+                _ => 2.into(),
+            };
+            assert_eq!(cart["lines"][0]["quantity"], quantity, "after {changes}: {cart}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The generator: connections that always have one request on its way. It shares the cores with what
+//! it measures, so requests are made beforehand and answers are read but not parsed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use globalshop::clock::Clock;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::HOST;
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+pub type Call = Request<Full<Bytes>>;
+
+/// A request, ready to be sent any number of times.
+pub fn call(method: Method, address: &str, path: &str, token: Option<&str>, body: &str) -> Call {
+    let mut call = Request::builder().method(method).uri(path).header(HOST, address);
+    if let Some(token) = token {
+        call = call.header("authorization", format!("Bearer {token}"));
+    }
+    if !body.is_empty() {
+        call = call.header("content-type", "application/json");
+    }
+    call.body(Full::from(body.to_owned())).unwrap()
+}
+
+pub struct Connection(SendRequest<Full<Bytes>>);
+
+impl Connection {
+    pub async fn open(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    pub async fn send(&mut self, call: &Call) -> (StatusCode, HeaderMap, Bytes) {
+        self.0.ready().await.unwrap();
+        let answer = self.0.send_request(call.clone()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        (
+            parts.status,
+            parts.headers,
+            body.collect().await.unwrap().to_bytes(),
+        )
+    }
+}
+
+/// One connection and what it asks, in turn.
+pub struct Asker {
+    connection: Connection,
+    calls: Vec<Call>,
+    next: usize,
+    /// Whether every answer must name the position of what was written.
+    writes: bool,
+}
+
+impl Asker {
+    pub async fn new(address: &str, calls: Vec<Call>, writes: bool) -> Self {
+        Self {
+            connection: Connection::open(address).await,
+            calls,
+            next: 0,
+            writes,
+        }
+    }
+
+    /// How many calls were answered.
+    pub const fn asked(&self) -> usize {
+        self.next
+    }
+
+    async fn ask(&mut self) {
+        let call = &self.calls[self.next % self.calls.len()];
+        let (status, headers, body) = self.connection.send(call).await;
+        let told = !self.writes || headers.contains_key("position");
+        assert!(status == StatusCode::OK && told, "{status} {headers:?} {body:?}");
+        self.next += 1;
+    }
+}
+
+/// Keeps all askers busy for a turn; answers with calls a second. Any answer but a success ends the bench.
+#[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
+pub async fn drive(clock: &Clock, turn: Duration, askers: &mut Vec<Asker>) -> f64 {
+    let began = clock.instant();
+    let before: usize = askers.iter().map(Asker::asked).sum();
+    // Tasks, not one future: the generator may use both cores as the servers may.
+    let turns = askers.drain(..).map(|mut asker| {
+        let clock = clock.clone();
+        tokio::spawn(async move {
+            while clock.instant().duration_since(began) < turn {
+                asker.ask().await;
+            }
+            asker
+        })
+    });
+    for asker in join_all(turns).await {
+        askers.push(asker.unwrap());
+    }
+    let asked = askers.iter().map(Asker::asked).sum::<usize>() - before;
+    asked as f64 / clock.instant().duration_since(began).as_secs_f64()
+}
