@@ -2,13 +2,11 @@
 //! columns and indexes, on the same server, with as many connections, round about.
 //!
 //! ```text
-//! cargo bench --bench journal [-- [--quick] [rows a batch]]
+//! GLOBALSHOP_BENCH_DATABASE=postgres://… cargo bench --bench journal [rows a batch]
 //! ```
 //!
-//! It starts a private PostgreSQL as an embedded node does, with every commit on the disk.
-//! `GLOBALSHOP_BENCH_DATABASE` names another server, and a role that may create databases there; the
-//! bench makes one of its own and drops it. Only the ratio says something about the journal; the
-//! absolute figures are the machine's. The last line is a row of the table in docs/PERFORMANCE.md.
+//! The URL names a role that may create databases; the bench makes one of its own and drops it. Only
+//! the ratio says something about the journal; the absolute figures are the machine's.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,9 +14,6 @@
     reason = "a bench says what it found and stops when it cannot go on"
 )]
 
-mod rounds;
-
-use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +22,6 @@ use bytes::Bytes;
 use globalshop::clock::Clock;
 use globalshop::domain::id::OperationId;
 use globalshop::domain::{EntityId, Kind, Millis, ShardCount};
-use globalshop::embedded::{Embedded, refuse_unsafe_settings};
 use globalshop::journal::{
     Append, Batch, Journal, Lease, NewEvent, Position, PostgresJournal, PostgresSettings, Sequence,
     TimerChange, migrate,
@@ -40,6 +34,9 @@ use uuid::Uuid;
 const CONNECTIONS: usize = 2;
 /// Entities each writer appends to in turn.
 const ENTITIES: usize = 20_000;
+/// How long one turn of one side lasts.
+const TURN: Duration = Duration::from_secs(3);
+const TURNS: usize = 5;
 /// As long as a line added to a cart is.
 const PAYLOAD: &[u8] = br#"{"LineAdded":{"sku":"TV-55-OLED","quantity":1,"quote":{"amount":129900,"currency":"EUR"},"seen_at":1800000000000}}"#;
 
@@ -47,14 +44,15 @@ const DATABASE: &str = "globalshop_bench_journal";
 
 #[tokio::main]
 async fn main() {
-    let quick = std::env::args().any(|argument| argument == "--quick");
     let rows = std::env::args()
         .filter_map(|argument| argument.parse().ok())
         .next_back()
         .unwrap_or(1_000);
-    let (server, embedded) = server().await;
+    let url = std::env::var("GLOBALSHOP_BENCH_DATABASE").expect("GLOBALSHOP_BENCH_DATABASE names a server");
+    let server = PgConnectOptions::from_str(&url)
+        .unwrap()
+        .disable_statement_logging();
     let mut admin = server.connect().await.unwrap();
-    refuse_unsafe_settings(&mut admin).await.unwrap();
     admin
         .execute(AssertSqlSafe(format!("drop database if exists {DATABASE}")))
         .await
@@ -67,19 +65,23 @@ async fn main() {
     migrate(&options).await.unwrap();
 
     let clock = Clock::system();
-    let length = Duration::from_millis(if quick { 100 } else { 3_000 });
     let mut floors = floors(&options).await;
     let mut journals = journals(&options, &clock).await;
-    println!("journal events, {rows} a batch, {CONNECTIONS} connections");
-    let verdict = rounds::compare(
-        quick,
-        async || turn(&clock, length, &mut floors, rows).await,
-        async || turn(&clock, length, &mut journals, rows).await,
-    )
-    .await;
-    let what = format!("journal events, {rows} a group commit, {CONNECTIONS} connections");
-    let against = format!("PostgreSQL rows, {rows} an insert, {CONNECTIONS} connections");
-    println!("{}", verdict.row(&what, &against, "0.90"));
+    let mut ratios = Vec::new();
+    for _ in 0..TURNS {
+        let floor = turn(&clock, &mut floors, rows).await;
+        let journal = turn(&clock, &mut journals, rows).await;
+        println!(
+            "plain insert {floor:>9.0} rows/s   journal {journal:>9.0} rows/s   ratio {:.2}",
+            journal / floor
+        );
+        ratios.push(journal / floor);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "median ratio at {rows} rows a batch, {CONNECTIONS} connections: {:.2}",
+        ratios[TURNS / 2]
+    );
 
     drop((floors, journals));
     admin
@@ -87,38 +89,15 @@ async fn main() {
         .await
         .unwrap();
     admin.close().await.unwrap();
-    if let Some((embedded, folder)) = embedded {
-        embedded.stop().await;
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-}
-
-/// The server that is named, or one of our own: in /var/tmp, which is a disk where /tmp may be memory.
-async fn server() -> (PgConnectOptions, Option<(Embedded, PathBuf)>) {
-    if let Ok(url) = std::env::var("GLOBALSHOP_BENCH_DATABASE") {
-        return (
-            PgConnectOptions::from_str(&url)
-                .unwrap()
-                .disable_statement_logging(),
-            None,
-        );
-    }
-    let folder = PathBuf::from(format!(
-        "/var/tmp/globalshop-bench-journal-{}",
-        std::process::id()
-    ));
-    let embedded = Embedded::start(&folder).await.unwrap();
-    let options = embedded.connect_options().disable_statement_logging();
-    (options, Some((embedded, folder)))
 }
 
 /// One turn of one side; answers with its rows a second.
 #[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
-async fn turn<W: Writer>(clock: &Clock, length: Duration, writers: &mut [W], rows: usize) -> f64 {
+async fn turn<W: Writer>(clock: &Clock, writers: &mut [W], rows: usize) -> f64 {
     let began = clock.instant();
     let turns = writers.iter_mut().map(|writer| async move {
         let mut written = 0;
-        while clock.instant().duration_since(began) < length {
+        while clock.instant().duration_since(began) < TURN {
             writer.write(rows).await;
             written += rows;
         }
