@@ -27,7 +27,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", ""), // no TCP: the socket is the only way in
     ("unix_socket_permissions", "0700"),
     ("synchronous_commit", "on"),
-    ("max_connections", "40"),
+    ("max_connections", "100"),
     ("shared_buffers", "256MB"),
     ("wal_buffers", "16MB"),
     ("wal_compression", "on"),

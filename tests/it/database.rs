@@ -21,7 +21,8 @@ const NAME: &str = "globalshop_it";
 /// A pool on a database of its own, with every migration applied.
 pub async fn fresh() -> PgPool {
     let database = fresh_options().await;
-    // As many tests run at once as there are cores, and the private server has forty places.
+    // As many tests run at once as there are cores, and the private server has a hundred places,
+    // of which a node takes about twenty.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let share = u32::try_from(32 / cores).unwrap_or(0).clamp(2, 8);
     PgPoolOptions::new()
