@@ -180,8 +180,10 @@ impl ProductQuery {
             .collect();
         filters.sort_unstable();
         for (name, values) in filters {
+            // As in the query: an attribute may be called `min`.
+            let name = format!("attr.{name}");
             for value in values {
-                say(name, value);
+                say(&name, value);
             }
         }
         Scope::of(&text)
@@ -271,6 +273,15 @@ mod tests {
         let three = ProductQuery::parse([("attr.a", "2"), ("attr.b", "1")]).unwrap();
         assert_eq!(one.scope(), two.scope());
         assert_ne!(one.scope(), three.scope());
+    }
+
+    #[test]
+    fn an_attribute_is_not_mistaken_for_a_price() {
+        for (price, attribute) in [("min_price", "attr.min"), ("max_price", "attr.max")] {
+            let price = ProductQuery::parse([(price, "5")]).unwrap();
+            let attribute = ProductQuery::parse([(attribute, "5")]).unwrap();
+            assert_ne!(price.scope(), attribute.scope());
+        }
     }
 
     proptest! {
