@@ -166,6 +166,8 @@ impl Draft {
                 "split the product",
             ));
         }
+        let variants = self.variants.into_iter().map(variant);
+        let variants = variants.collect::<Result<Vec<_>, _>>()?;
         let brand = text::line(&self.brand);
         let category = match self
             .category
@@ -189,7 +191,7 @@ impl Draft {
                 .filter(|part| !part.is_empty()),
             description,
             attributes,
-            variants: self.variants,
+            variants,
             images: images(self.images),
             gtins: gtins(&self.gtins),
         };
@@ -265,7 +267,10 @@ fn attributes(source: BTreeMap<String, Attribute>) -> Result<BTreeMap<String, At
     }
     let mut kept = BTreeMap::new();
     for (key, value) in source {
-        let Some(value) = attribute(value) else { continue };
+        let key = text::line(&key);
+        let Some(value) = attribute(value).filter(|_| !key.is_empty()) else {
+            continue;
+        };
         let size = match &value {
             Attribute::Text(text) => text.len(),
             Attribute::Texts(texts) => texts.iter().map(String::len).sum(),
@@ -279,9 +284,25 @@ fn attributes(source: BTreeMap<String, Attribute>) -> Result<BTreeMap<String, At
                 "move it to the description",
             ));
         }
-        kept.insert(key, value);
+        kept.entry(key).or_insert(value);
     }
     Ok(kept)
+}
+
+/// The variant with the names and values of its options made plain.
+fn variant(source: Variant) -> Result<Variant, Flaw> {
+    let mut options = BTreeMap::new();
+    for (name, value) in source.options {
+        let (name, value) = (text::line(&name), text::line(&value));
+        if name.len() > 100 || value.len() > ATTRIBUTE_LIMIT {
+            let place = format!("variants/{}", source.sku);
+            return Err(Flaw::new(place, "an option is longer than 8 KiB", "shorten it"));
+        }
+        if !name.is_empty() && !value.is_empty() {
+            options.entry(name).or_insert(value);
+        }
+    }
+    Ok(Variant { options, ..source })
 }
 
 /// The value with its texts made plain; `None` if nothing is left of it.
@@ -429,6 +450,28 @@ mod tests {
             Flaw::new("price", "it is negative", "mend it").of_row(3, "a.json", "{\"id\": \u{7}}");
         assert_eq!(rejection.place, "a.json: price");
         assert_eq!(rejection.excerpt, "{\"id\":  }");
+    }
+
+    #[test]
+    fn names_of_attributes_and_options_are_as_plain_as_their_values() {
+        let mut draft = draft();
+        let text = |text: &str| Attribute::Text(text.to_owned());
+        draft.attributes = BTreeMap::from([
+            ("co\0lo\u{202e}ur".to_owned(), text("black")),
+            ("\0".to_owned(), text("nothing")),
+        ]);
+        draft.variants = vec![Variant {
+            sku: "A-2".parse().unwrap(),
+            options: BTreeMap::from([("<b>size</b>\0".to_owned(), "\0L".to_owned())]),
+            price: None,
+        }];
+        let details = draft.finish(1).unwrap().details;
+        assert_eq!(
+            details.attributes,
+            BTreeMap::from([("co lour".to_owned(), text("black"))])
+        );
+        let size = BTreeMap::from([("size".to_owned(), "L".to_owned())]);
+        assert_eq!(details.variants[0].options, size);
     }
 
     #[test]
