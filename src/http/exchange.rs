@@ -22,18 +22,20 @@ pub struct Exchange(Arc<Known>);
 struct Known {
     trace: Trace,
     address: IpAddr,
+    near: bool,
     started: Instant,
     caller: OnceLock<CustomerId>,
     allowance: Mutex<Option<Allowance>>,
 }
 
 impl Exchange {
-    /// A request that has just come in.
+    /// A request that has just come in. `near`: whoever sent it sits at this machine.
     #[must_use]
-    pub fn begin(trace: Trace, address: IpAddr, started: Instant) -> Self {
+    pub fn begin(trace: Trace, address: IpAddr, near: bool, started: Instant) -> Self {
         Self(Arc::new(Known {
             trace,
             address,
+            near,
             started,
             caller: OnceLock::new(),
             allowance: Mutex::new(None),
@@ -56,6 +58,12 @@ impl Exchange {
     #[must_use]
     pub fn address(&self) -> IpAddr {
         self.0.address
+    }
+
+    /// Whether whoever sent it sits at this machine.
+    #[must_use]
+    pub fn is_near(&self) -> bool {
+        self.0.near
     }
 
     /// When it came in.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
@@ -30,15 +30,18 @@ const FIELDS_MAX: usize = 100;
 
 /// The one middleware; see the module.
 pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let address = address(&edge, &request);
     let exchange = Exchange::begin(
         Trace::of(request.headers(), &edge.clock),
-        address(&edge, &request),
+        address,
+        is_near(address, request.headers()),
         edge.clock.instant(),
     );
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let wants_page = pages::is_page_request(&path, request.headers());
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     request.extensions_mut().insert(exchange.clone());
 
     let mut answer = match admit(&edge, &request, &exchange) {
@@ -65,6 +68,11 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     said.insert(TRACEPARENT, exchange.trace().header());
     if let Some(allowance) = exchange.allowance() {
         allowance.write(said);
+    }
+    if is_chunked {
+        // RFC 9112 §6.1: there may have been a Content-Length too, which is not shown to us, and
+        // whoever is before us may have believed that one. So nothing more is read.
+        said.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     headers::secure(said, edge.settings.https);
     Answered {
@@ -133,6 +141,19 @@ fn address(edge: &Edge, request: &Request) -> IpAddr {
     forwarded_for(request.headers()).unwrap_or(peer)
 }
 
+/// Whether whoever sent the request sits at this machine. What a proxy of this machine passes on does
+/// not: it comes from loopback, and from anywhere.
+fn is_near(address: IpAddr, headers: &HeaderMap) -> bool {
+    let passed_on = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-real-ip",
+        "via",
+    ];
+    address.to_canonical().is_loopback() && !passed_on.iter().any(|name| headers.contains_key(*name))
+}
+
 /// The last address of `X-Forwarded-For`: the one the proxy itself saw.
 fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all("x-forwarded-for").iter().next_back()?;
@@ -172,6 +193,15 @@ fn implied_problem(method: &Method, answer: &Response) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_proxy_passes_on_is_not_near() {
+        let (here, there): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [192, 0, 2, 7].into());
+        let mut headers = HeaderMap::new();
+        assert!(is_near(here, &headers) && !is_near(there, &headers));
+        headers.append("x-forwarded-for", "127.0.0.1".parse().unwrap());
+        assert!(!is_near(here, &headers));
+    }
 
     #[test]
     fn only_the_last_address_is_the_proxys_own_word() {

@@ -98,7 +98,7 @@ async fn readiness(State(edge): State<Edge>) -> Result<Answer<Health>, Problem> 
 )]
 async fn figures(State(edge): State<Edge>, request: Request) -> Result<Response, Problem> {
     let exchange = Exchange::of(request.extensions());
-    let near = exchange.is_some_and(|exchange| exchange.address().to_canonical().is_loopback());
+    let near = exchange.is_some_and(Exchange::is_near);
     match &edge.metrics {
         Some(metrics) if near || edge.settings.open_metrics => {
             let text = metrics.render();

@@ -1,6 +1,5 @@
 //! One request of a browser: what every page handler is given.
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -248,12 +247,7 @@ impl Visit {
 
     /// Whether the visitor sits at this machine.
     pub(super) fn is_local(&self) -> bool {
-        self.address_of_peer()
-            .is_some_and(|address| address.is_loopback())
-    }
-
-    fn address_of_peer(&self) -> Option<IpAddr> {
-        self.exchange.as_ref().map(Exchange::address)
+        self.exchange.as_ref().is_some_and(Exchange::is_near)
     }
 
     /// Takes one sensitive call of the visitor's address: signing in, making a guest.
