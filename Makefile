@@ -42,6 +42,10 @@ check: ## the quick ones of the tests: format, lints, tidiness
 bench: setup web ## measure against the floors and write the figures into docs/PERFORMANCE.md
 	@scripts/bench
 
+.PHONY: fuzz
+fuzz: ## fuzz every reader of foreign input for a minute each (SECONDS_EACH=600: ten)
+	@scripts/fuzz
+
 .PHONY: build
 build: web ## build the page assets and the release binary
 	cargo build --release --locked

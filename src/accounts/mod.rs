@@ -20,6 +20,8 @@ mod browser;
 mod contact;
 mod customer;
 mod demo;
+#[doc(hidden)]
+pub mod fuzz;
 mod grant;
 mod guess;
 mod key;

@@ -69,7 +69,7 @@ impl FromRequestParts<Edge> for Once {
     }
 }
 
-fn read_key(headers: &HeaderMap) -> Result<&str, Problem> {
+pub(super) fn read_key(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut given = headers.get_all(KEY).iter();
     let Some(value) = given.next() else {
         return Err(Problem::new(&kind::KEY_MISSING));

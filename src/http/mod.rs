@@ -21,6 +21,8 @@ pub mod checkout;
 pub mod etag;
 pub mod exchange;
 pub mod front;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod headers;
 pub mod idempotency;
 pub mod import;

@@ -26,6 +26,8 @@ use crate::domain::id::Sku;
 use crate::domain::product::{Attribute, Details, Variant};
 use crate::views::{Card, Facets, ProductQuery, ViewFault};
 
+pub use self::input::NewProduct;
+
 pub(super) fn routes() -> OpenApiRouter<Edge> {
     OpenApiRouter::new()
         .routes(routes!(list))

@@ -15,6 +15,8 @@ pub mod category;
 mod elements;
 mod families;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod generate;
 pub mod icecat;
 pub mod job;

@@ -15,6 +15,8 @@ pub mod batch;
 #[doc(hidden)]
 pub mod contract;
 pub mod fault;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod memory;
 pub mod migrate;
 pub mod postgres;

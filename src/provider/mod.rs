@@ -10,6 +10,8 @@
 //! [`webhook`]s like anybody else. This room knows nothing of orders but their ids.
 
 pub mod books;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod intent;
 mod postgres;
 pub mod sandbox;

@@ -16,6 +16,8 @@ mod details;
 mod facet;
 mod fault;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod inventory;
 mod ledger;
 mod list;

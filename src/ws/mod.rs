@@ -26,6 +26,8 @@ pub mod connection;
 pub mod figures;
 #[cfg(test)]
 mod fixture;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hub;
 mod moment;
 mod order;

@@ -14,6 +14,7 @@ mod database;
 mod edge;
 mod embedded;
 mod eventually;
+mod fuzz;
 mod history;
 mod http_cart;
 mod http_catalogue;
