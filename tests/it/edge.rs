@@ -4,19 +4,26 @@
 //! on. So it has a runtime of its own, and the calls of all tests run there.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use globalshop::accounts::{Registration, Role, Secret};
+use globalshop::accounts::{Accounts, Registration, Role, Secret};
 use globalshop::clock::Clock;
 use globalshop::config::Settings;
+use globalshop::domain::Millis;
+use globalshop::http::serve::{ServeSettings, serve};
 use globalshop::node::{Node, Plan};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, oneshot};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::database;
 use crate::eventually::eventually;
@@ -31,6 +38,11 @@ pub struct Shop {
     pub seller: String,
     /// An operator's token.
     pub operator: String,
+    /// Who is who on the node. Ask it through [`Shop::on_node`].
+    pub accounts: Arc<Accounts>,
+    /// The private key that signs the node's tokens (PKCS#8).
+    pub signing_key: Vec<u8>,
+    socket: OnceCell<SocketAddr>,
 }
 
 /// The shop, started by the first test that asks.
@@ -77,6 +89,9 @@ async fn start() -> Shop {
             let operator = staff.pop().unwrap();
             let seller = staff.pop().unwrap();
             let shop = Shop {
+                accounts: Arc::clone(node.accounts()),
+                signing_key: std::fs::read(data.path().join("signing-key.pk8")).unwrap(),
+                socket: OnceCell::new(),
                 router: node.router(),
                 runtime: Handle::current(),
                 clock,
@@ -91,7 +106,7 @@ async fn start() -> Shop {
 }
 
 /// A call that is being put together.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Call {
     method: Method,
     path: String,
@@ -230,9 +245,40 @@ impl Shop {
         }
     }
 
+    /// Works on the runtime of the node.
+    pub async fn on_node<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        self.runtime.spawn(work).await.unwrap()
+    }
+
+    /// Where the node listens: for what has to come over a real socket.
+    pub async fn socket(&self) -> SocketAddr {
+        let open = || async {
+            let (router, clock) = (self.router.clone(), self.clock.clone());
+            self.on_node(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let address = listener.local_addr().unwrap();
+                let stop = CancellationToken::new();
+                tokio::spawn(serve(listener, router, ServeSettings::default(), clock, stop));
+                address
+            })
+            .await
+        };
+        *self.socket.get_or_init(open).await
+    }
+
+    /// The node's wall clock.
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// An id nobody has had before.
+    pub fn fresh_id(&self) -> Uuid {
+        self.clock.new_id()
+    }
+
     /// A word nobody has said before.
     pub fn fresh(&self, what: &str) -> String {
-        format!("{what}-{}", self.clock.new_id().simple())
+        format!("{what}-{}", self.fresh_id().simple())
     }
 
     /// A guest's token.

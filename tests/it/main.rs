@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod bad_input;
 mod browser;
 mod database;
 mod edge;
@@ -29,6 +30,7 @@ mod page_seller;
 mod page_shopper;
 mod saga;
 mod scratch;
+mod security;
 #[path = "../shop/mod.rs"]
 mod shop;
 mod tidy;
