@@ -129,7 +129,7 @@ impl Running {
     }
 
     /// The node that runs on a data folder, if one answers.
-    async fn find(folder: &Path) -> Option<Self> {
+    pub(super) async fn find(folder: &Path) -> Option<Self> {
         let note: Self = serde_json::from_slice(&std::fs::read(folder.join(Self::FILE)).ok()?).ok()?;
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(2))

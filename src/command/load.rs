@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Failed;
+use super::door::Running;
 use crate::accounts::{Role, SigningKey, long_token};
 use crate::clock::Clock;
 use crate::load::cli::{self, LoadArgs};
@@ -27,6 +28,9 @@ pub(super) async fn load(command: LoadCommand) -> Result<ExitCode, Failed> {
         };
         if args.token.is_none() {
             args.token = Some(token(Role::Operator)?);
+        }
+        if args.pid.is_none() {
+            args.pid = Running::find(folder).await.map(|running| running.pid);
         }
         if args.seller_token.is_none() {
             args.seller_token = Some(token(Role::Seller)?);

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::Edge;
 use super::exchange::Exchange;
 use super::problem::{Problem, kind};
+use crate::inspect::process;
 
 pub(super) fn routes() -> OpenApiRouter<Edge> {
     OpenApiRouter::new()
@@ -101,7 +102,7 @@ async fn figures(State(edge): State<Edge>, request: Request) -> Result<Response,
     let near = exchange.is_some_and(Exchange::is_near);
     match &edge.metrics {
         Some(metrics) if near || edge.settings.open_metrics => {
-            let text = metrics.render();
+            let text = metrics.render() + &process::figures();
             Ok((
                 [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
                 text,

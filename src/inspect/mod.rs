@@ -2,6 +2,7 @@
 //!
 //! Reading the tree sends no message to any actor: it costs whoever looks, and nobody who shops.
 
+pub mod process;
 pub mod tree;
 
 pub use tree::{Census, Page, TreeQuery};

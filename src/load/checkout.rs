@@ -25,8 +25,8 @@ use super::catalogue::Catalogue;
 use super::client::{Call, Client};
 use super::follow::{Follower, confirm_payment, settled_order};
 use super::model::Step;
-use super::orders::OrderBook;
-use super::payment::{Token, Wallet, judge};
+use super::orders::{OrderBook, Orders};
+use super::payment::{End, Token, Wallet, judge};
 use super::report::Report;
 use super::run::Run;
 use super::shopper::{Lost, Reply, Shopper};
@@ -58,18 +58,26 @@ pub struct Checkout {
 impl Checkout {
     /// Looks around once; with `--sku` counts its stock, if a token allows it.
     pub async fn prepare(client: &mut Client, run: &Run) -> Result<Arc<dyn Script>, LoadFault> {
+        Ok(Arc::new(match &run.args.sku {
+            Some(sku) => Self::of(client, run, sku).await?,
+            None => {
+                let skus = Catalogue::look(client).await?.to_buy();
+                Self::new(run, skus, OrderBook::default(), false)
+            }
+        }))
+    }
+
+    /// Everybody wants one unit of this.
+    pub(super) async fn of(client: &mut Client, run: &Run, sku: &str) -> Result<Self, LoadFault> {
+        let book = OrderBook::of(client, sku, run.args.stock_token()).await?;
+        Ok(Self::new(run, vec![sku.to_owned()], book, true))
+    }
+
+    fn new(run: &Run, skus: Vec<String>, book: OrderBook, scarce: bool) -> Self {
         let args = &run.args;
-        let (skus, book) = match &args.sku {
-            Some(sku) => (
-                vec![sku.clone()],
-                OrderBook::of(client, sku, args.stock_token()).await?,
-            ),
-            None => (Catalogue::look(client).await?.to_buy(), OrderBook::default()),
-        };
-        let scarce = args.sku.is_some();
         let budget = args.orders.or(scarce.then_some(args.shoppers));
         let at_the_line = budget.map_or(args.shoppers, |budget| budget.min(args.shoppers));
-        Ok(Arc::new(Self {
+        Self {
             skus,
             scarce,
             budget,
@@ -77,7 +85,28 @@ impl Checkout {
             wallet: Wallet::new(&args.payment_token),
             book,
             live_offered: AtomicBool::new(!args.poll),
-        }))
+        }
+    }
+
+    /// Somebody who buys and asks nothing beyond that.
+    pub(super) fn buyer(&self) -> Buyer<'_> {
+        Buyer {
+            shared: self,
+            cart: HeldCart::default(),
+            follower: Follower::new(&self.live_offered),
+            curious: false,
+        }
+    }
+
+    /// Whether every order is paid, so that only stock decides who gets one.
+    pub(super) fn always_approves(&self) -> bool {
+        self.wallet.always_approves()
+    }
+
+    /// Checks what only the whole run can show of its orders.
+    pub(super) async fn close_book(&self, run: &Run) -> Orders {
+        let live = self.live_offered.load(Ordering::Relaxed);
+        self.book.close(run, &self.wallet, live).await
     }
 
     fn goes_on(&self, shopper: &Shopper) -> bool {
@@ -96,9 +125,8 @@ impl Checkout {
 impl Script for Checkout {
     async fn visit(&self, shopper: &mut Shopper) {
         let mut buyer = Buyer {
-            shared: self,
-            cart: HeldCart::default(),
-            follower: Follower::new(&self.live_offered),
+            curious: true,
+            ..self.buyer()
         };
         let mut first = self.scarce;
         while self.goes_on(shopper) {
@@ -107,7 +135,7 @@ impl Script for Checkout {
                 self.start_line.wait().await;
             }
             let step = match ready {
-                Ok(quote) => buyer.buy(shopper, &quote).await,
+                Ok(quote) => buyer.buy(shopper, &quote).await.map(drop),
                 Err(lost) => Err(lost),
             };
             if step.is_err() {
@@ -123,18 +151,25 @@ impl Script for Checkout {
     }
 
     async fn close(&self, run: &Run, report: &mut Report) {
-        report.orders = Some(
-            self.book
-                .close(run, &self.wallet, self.live_offered.load(Ordering::Relaxed))
-                .await,
-        );
+        report.orders = Some(self.close_book(run).await);
     }
 }
 
-struct Buyer<'a> {
+pub(super) struct Buyer<'a> {
     shared: &'a Checkout,
-    cart: HeldCart,
+    pub(super) cart: HeldCart,
     follower: Follower<'a>,
+    /// Whether some calls are repeated, and some made amiss, to see what the shop says.
+    curious: bool,
+}
+
+/// An order seen through.
+pub(super) struct Bought {
+    pub(super) accepted: Accepted,
+    /// The 202.
+    pub(super) reply: Reply,
+    /// How it ended; `None` if as it must not.
+    pub(super) end: Option<End>,
 }
 
 /// What the shopper has chosen for one order.
@@ -161,7 +196,7 @@ impl Buyer<'_> {
         self.quote(shopper).await
     }
 
-    async fn quote(&self, shopper: &mut Shopper) -> Result<Quote, Lost> {
+    pub(super) async fn quote(&self, shopper: &mut Shopper) -> Result<Quote, Lost> {
         const KIND: &str = "POST quote";
         let method = if shopper.chance(25) { "express" } else { "standard" };
         let body = json!({"country": "DE", "postal_code": "10115", "shipping_method": method});
@@ -182,7 +217,8 @@ impl Buyer<'_> {
         Ok(quote)
     }
 
-    async fn buy(&mut self, shopper: &mut Shopper, quote: &Quote) -> Result<(), Lost> {
+    /// Checks out and sees the order through.
+    pub(super) async fn buy(&mut self, shopper: &mut Shopper, quote: &Quote) -> Result<Bought, Lost> {
         let token = self.shared.wallet.draw(shopper.dice.random_u64());
         let choice = Choice {
             token,
@@ -200,10 +236,14 @@ impl Buyer<'_> {
             .await;
         if outcome.is_err() {
             self.shared.book.unended();
-        } else if shopper.chance(25) {
+        } else if self.curious && shopper.chance(25) {
             self.cart.read(shopper, Step::Changes).await?;
         }
-        outcome
+        Ok(Bought {
+            accepted,
+            reply,
+            end: outcome?,
+        })
     }
 
     async fn check_out(&mut self, shopper: &mut Shopper, choice: &Choice) -> Result<(Accepted, Reply), Lost> {
@@ -236,6 +276,9 @@ impl Buyer<'_> {
         shopper.check("accepted", wrong.is_none(), || wrong.unwrap_or_default());
         self.witness(shopper, choice, &accepted, &reply, &key, &call)
             .await;
+        if !self.curious {
+            return Ok((accepted, reply));
+        }
         if shopper.chance(REPLAYED) {
             replay(shopper, &call, &reply).await?;
         }
@@ -284,7 +327,7 @@ impl Buyer<'_> {
         accepted: &Accepted,
         due: Instant,
         lines: &BTreeMap<String, u32>,
-    ) -> Result<(), Lost> {
+    ) -> Result<Option<End>, Lost> {
         let until = shopper.run.clock.instant() + Duration::from_secs(shopper.run.args.end_within);
         if choice.token == Token::ThreeDs {
             confirm_payment(shopper, accepted, choice.passes, until).await?;
@@ -325,10 +368,11 @@ impl Buyer<'_> {
             took,
         );
         self.shared.book.ended(judged.as_ref().ok().copied());
+        let end = judged.as_ref().ok().copied();
         shopper.check("end", judged.is_ok(), || {
             format!("{}: {}", accepted.order_id, judged.err().unwrap_or_default())
         });
-        Ok(())
+        Ok(end)
     }
 }
 
@@ -354,7 +398,11 @@ async fn replay(shopper: &mut Shopper, call: &Call, first: &Reply) -> Result<(),
 }
 
 /// A list read with the position of the write includes it, or says that it is behind (invariant I8).
-async fn see_listed(shopper: &mut Shopper, accepted: &Accepted, write: &Reply) -> Result<(), Lost> {
+pub(super) async fn see_listed(
+    shopper: &mut Shopper,
+    accepted: &Accepted,
+    write: &Reply,
+) -> Result<(), Lost> {
     const KIND: &str = "GET orders";
     let written = position(write);
     shopper.check("position", written.is_some(), || {

@@ -41,9 +41,23 @@ pub struct LoadArgs {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
-    /// Put only this SKU into carts; with `checkout`: one unit each, all at once.
+    /// Put only this SKU into carts; with `checkout` and `flash-sale`: one unit each, all at once; with
+    /// `fanout`: watch this product and change its price.
     #[arg(long)]
     pub sku: Option<String>,
+    /// `flash-sale` without --sku: how many units of its own product are put in stock.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub units: u64,
+    /// `fanout`: how many live sockets watch.
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20_000))]
+    pub sockets: u64,
+    /// `overload` without --rate: how many times as many calls are due as the shop was just seen to serve.
+    #[arg(long, default_value_t = 4.0, value_name = "FACTOR", value_parser = positive)]
+    pub times: f64,
+    /// The node's process on this machine: its processor time and memory are read in /proc [default: found
+    /// in the data folder, else asked in /metrics].
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
     /// How orders are paid: TOKEN, TOKEN=WEIGHT (repeatable) or `mix` [default: tok_approve].
     #[arg(long, value_name = "TOKEN[=WEIGHT]")]
     pub payment_token: Vec<Weighted>,
@@ -128,7 +142,15 @@ pub async fn run(args: LoadArgs, clock: Clock) -> Result<ExitCode, LoadFault> {
 }
 
 /// Runs and reports, without printing anything but progress on a terminal.
-pub async fn play(args: LoadArgs, clock: Clock) -> Result<Report, LoadFault> {
+pub async fn play(mut args: LoadArgs, clock: Clock) -> Result<Report, LoadFault> {
+    if args.scenario == Scenario::Fanout {
+        // There is one seller; the sockets only listen.
+        args.shoppers = 1;
+    }
+    if args.scenario == Scenario::Overload {
+        // By a schedule: whoever waits for an answer makes no other call meanwhile.
+        args.shoppers = args.shoppers.max(256);
+    }
     allow_open_files();
     let target = Target::resolve(&args.url).await?;
     let acks = args.acks.as_deref().map(AckLog::open).transpose()?;
@@ -175,6 +197,9 @@ fn figures(run: &Run, took: Duration) -> Report {
         kinds: run.tally.figures(took, run.args.shoppers, pace == Loop::Closed),
         checks: run.tally.checks(),
         orders: None,
+        sale: None,
+        fanout: None,
+        overload: None,
         outages: run.args.survive.then(|| run.outages()),
         invariants: None,
         notes: run.notes(),

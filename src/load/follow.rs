@@ -140,6 +140,14 @@ impl<'a> Follower<'a> {
                 } if run.clock.instant() < until => {
                     run.clock.sleep(after.max(FIRST_POLL)).await;
                 }
+                // Too busy for another socket: as with any call, come back after a moment.
+                LiveFault::NotOffered(429 | 503) if !run.args.survive && run.clock.instant() < until => {
+                    attempt += 1;
+                    let pause =
+                        run.clock
+                            .backoff(attempt, Duration::from_millis(500), Duration::from_secs(3));
+                    run.clock.sleep(pause).await;
+                }
                 // A node going down answers 503, a dead one nothing.
                 _ if run.args.survive && run.clock.instant() < until => {
                     if !run.ready_by(until).await {

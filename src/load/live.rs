@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::client::Target;
@@ -267,7 +267,16 @@ impl Live {
         self.say(&watch.subscription(self.subscriptions)).await
     }
 
-    async fn say(&mut self, frame: &Value) -> Result<(), LiveFault> {
+    /// Follows a state channel from a snapshot on.
+    pub(super) async fn watch(&mut self, channel: &str) -> Result<(), LiveFault> {
+        self.subscriptions += 1;
+        let id = self.subscriptions;
+        self.say(&json!({"sub": [{"id": id, "ch": channel, "from": "snapshot"}]}))
+            .await
+    }
+
+    /// Says one frame.
+    pub(super) async fn say(&mut self, frame: &Value) -> Result<(), LiveFault> {
         self.socket
             .send(Message::text(frame.to_string()))
             .await
@@ -275,11 +284,15 @@ impl Live {
     }
 
     async fn hear(&mut self) -> Result<(String, Value), LiveFault> {
+        let text = self.hear_text().await?;
+        frame(&text).ok_or_else(|| LiveFault::Wrong(format!("not a frame: {text:.200}")))
+    }
+
+    /// The next frame as it came. Safe to give up on: what was not heard is heard next time.
+    pub(super) async fn hear_text(&mut self) -> Result<Utf8Bytes, LiveFault> {
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => {
-                    return frame(&text).ok_or_else(|| LiveFault::Wrong(format!("not a frame: {text:.200}")));
-                }
+                Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Binary(_))) => return Err(LiveFault::Wrong("a binary frame".to_owned())),
                 Some(Ok(Message::Close(_))) | None => return Err(LiveFault::Closed),
                 Some(Ok(_)) => {}

@@ -24,16 +24,21 @@ pub mod catalogue;
 pub mod checkout;
 pub mod cli;
 pub mod client;
+pub mod fanout;
+pub mod flash_sale;
 pub mod follow;
 pub mod listing;
 pub mod live;
 pub mod model;
 pub mod orders;
+pub mod overload;
 pub mod pace;
 pub mod payment;
+pub mod process;
 pub mod recheck;
 pub mod report;
 pub mod run;
+pub mod seller;
 pub mod shopper;
 pub mod tally;
 pub mod wire;
@@ -52,6 +57,12 @@ pub enum Scenario {
     Cart,
     /// Buy, and see each order through to its end.
     Checkout,
+    /// Far more shoppers than units of one product, all at once.
+    FlashSale,
+    /// Watch one product on many sockets while its price changes.
+    Fanout,
+    /// Far more calls than the shop can serve, by a schedule, and what it makes of them.
+    Overload,
 }
 
 impl Scenario {
@@ -62,6 +73,9 @@ impl Scenario {
             Self::Browse => "browse",
             Self::Cart => "cart",
             Self::Checkout => "checkout",
+            Self::FlashSale => "flash-sale",
+            Self::Fanout => "fanout",
+            Self::Overload => "overload",
         }
     }
 }
@@ -86,6 +100,9 @@ pub async fn prepare(
         Scenario::Browse => browse::Browse::prepare(client).await,
         Scenario::Cart => cart::Cart::prepare(client, run.args.sku.as_deref()).await,
         Scenario::Checkout => checkout::Checkout::prepare(client, run).await,
+        Scenario::FlashSale => flash_sale::FlashSale::prepare(client, run).await,
+        Scenario::Fanout => fanout::Fanout::prepare(client, run).await,
+        Scenario::Overload => overload::Overload::prepare(client, run).await,
     }
 }
 
@@ -101,6 +118,9 @@ pub enum LoadFault {
     /// It answers, but is not ready.
     #[error("the shop is not ready: {0}")]
     NotReady(String),
+    /// What was asked for cannot be done with what was given.
+    #[error("{0}")]
+    Usage(String),
     /// The look around failed.
     #[error("cannot prepare: {0}")]
     Unprepared(String),
@@ -126,7 +146,7 @@ impl LoadFault {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Target(TargetFault::NotPlainHttp(_)) => 2,
+            Self::Target(TargetFault::NotPlainHttp(_)) | Self::Usage(_) => 2,
             _ => 1,
         }
     }

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::audit::Invariant;
+use super::fanout::Delivered;
+use super::flash_sale::Sale;
 use super::orders::Orders;
+use super::overload::Overloaded;
 use super::run::Outages;
 use super::tally::{Checks, KindFigures, Quantiles};
 
@@ -73,6 +76,15 @@ pub struct Report {
     /// The orders of a scenario that buys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orders: Option<Orders>,
+    /// What a flash sale came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sale: Option<Sale>,
+    /// What the live feed delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fanout: Option<Delivered>,
+    /// What the shop made of more than it can serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overload: Option<Overloaded>,
     /// With `--survive`: how the shop was away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outages: Option<Outages>,
@@ -103,6 +115,15 @@ impl fmt::Display for Report {
         }
         if let Some(orders) = &self.orders {
             fmt_orders(orders, f)?;
+        }
+        if let Some(sale) = &self.sale {
+            sale.fmt(f)?;
+        }
+        if let Some(fanout) = &self.fanout {
+            fanout.fmt(f)?;
+        }
+        if let Some(overload) = &self.overload {
+            overload.fmt(f)?;
         }
         if let Some(outages) = &self.outages {
             writeln!(
@@ -253,6 +274,9 @@ mod tests {
             kinds: tally.figures(Duration::from_secs(10), 4, false),
             checks: tally.checks(),
             orders: None,
+            sale: None,
+            fanout: None,
+            overload: None,
             outages: None,
             invariants: None,
             notes: vec!["a note".to_owned()],

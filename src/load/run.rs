@@ -96,6 +96,18 @@ impl Run {
         self.interrupted.load(Ordering::Relaxed)
     }
 
+    /// When the shoppers were let in.
+    #[must_use]
+    pub const fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// How long one call may take.
+    #[must_use]
+    pub const fn limit(&self) -> Duration {
+        Duration::from_secs(self.args.timeout)
+    }
+
     /// When no further step begins.
     #[must_use]
     pub const fn end(&self) -> Instant {

@@ -132,6 +132,31 @@ impl Shopper {
         self.call_from(kind.into(), call, due).await
     }
 
+    /// Makes a call once, now, and takes whatever the shop answers.
+    pub async fn once(&mut self, kind: impl Into<Kind>, call: &Call) -> Result<Reply, Lost> {
+        let (kind, due) = (kind.into(), self.run.clock.instant());
+        let sent = self.client.send(call).await;
+        self.run.tally.attempt(kind, ending(&sent));
+        let took = self.run.clock.instant().saturating_duration_since(due);
+        self.run.tally.latency(kind, took);
+        match sent {
+            Ok(answer) => {
+                self.check_problem(kind, call, &answer);
+                Ok(Reply {
+                    answer,
+                    due,
+                    attempts: 1,
+                })
+            }
+            Err(fault) => {
+                self.check("answered", false, || {
+                    format!("{kind} {}: {}", call.path(), chain(&fault))
+                });
+                Err(Lost)
+            }
+        }
+    }
+
     async fn call_from(&mut self, kind: Kind, call: &Call, due: Instant) -> Result<Reply, Lost> {
         let run = Arc::clone(&self.run);
         let bound = run.clock.instant() + Duration::from_secs(run.args.survive_for);

@@ -170,7 +170,7 @@ impl Tally {
         let mut kinds = lock(&self.kinds);
         if let Some(measured) = kinds.get_mut(&kind) {
             record(measured);
-        } else if let Ok(latency) = Histogram::new_with_bounds(1, LONGEST_US, 3) {
+        } else if let Some(latency) = histogram() {
             let mut measured = Measured {
                 latency,
                 endings: BTreeMap::new(),
@@ -180,6 +180,12 @@ impl Tally {
             kinds.insert(kind, measured);
         }
     }
+}
+
+/// An empty histogram of microseconds, exact to three digits up to ten minutes.
+#[must_use]
+pub fn histogram() -> Option<Histogram<u64>> {
+    Histogram::new_with_bounds(1, LONGEST_US, 3).ok()
 }
 
 /// The checks of a run.
@@ -217,7 +223,7 @@ pub struct KindFigures {
 }
 
 /// Quantiles in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Quantiles {
     /// The median.
     pub p50: f64,
@@ -232,7 +238,9 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    /// The quantiles of a histogram of microseconds.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| millis(histogram.value_at_quantile(quantile));
         Self {
             p50: at(0.5),
@@ -252,7 +260,9 @@ pub fn per_second(count: u64, took: Duration) -> f64 {
     (rate * 10.0).round() / 10.0
 }
 
-fn micros(duration: Duration) -> u64 {
+/// A duration as histograms keep it.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 

@@ -171,6 +171,10 @@ async fn probes_and_the_document_are_there() {
     assert!(document["x-problem-types"].as_array().unwrap().len() > 20);
     let figures = shop.ask(Call::get("/metrics")).await;
     assert_eq!(figures.status, 200);
+    let figures = String::from_utf8(figures.bytes).unwrap();
+    for name in ["process_cpu_seconds_total", "process_resident_memory_bytes"] {
+        assert!(figures.contains(&format!("\n{name} ")), "{figures}");
+    }
     let sku = shop.product(1_000, 0).await;
     let seen = shop
         .ask(Call::get(format!("/v1/products/{sku}")))
