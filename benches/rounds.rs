@@ -3,14 +3,34 @@
 
 use std::fmt;
 
-/// A round is settled if its slower floor is at least this part of its faster one.
+/// A round is settled if its lower floor is at least this part of its higher one.
 const AGREE: f64 = 0.75;
 /// Settled rounds a claim needs.
 const WANTED: usize = 3;
 /// Rounds that are tried for them.
 const MOST: usize = 7;
 
-/// One side after the other, in operations a second.
+/// What both sides are measured in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// How many a second: more is better.
+    PerSecond,
+    /// How long one takes, in microseconds: less is better.
+    Micros,
+}
+
+impl Unit {
+    fn show(self, figure: f64) -> String {
+        match self {
+            Self::PerSecond if figure < 100.0 => format!("{figure:.1}/s"),
+            Self::PerSecond => format!("{figure:.0}/s"),
+            Self::Micros if figure < 10_000.0 => format!("{figure:.0} µs"),
+            Self::Micros => format!("{:.1} ms", figure / 1_000.0),
+        }
+    }
+}
+
+/// One side after the other, in the unit of the comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
     floors: [f64; 2],
@@ -38,14 +58,26 @@ impl fmt::Display for Round {
         let ratio = self.ratio();
         write!(
             f,
-            "floor {before:.0}, ours {:.0}, floor {after:.0}: {ratio:.2}",
-            self.ours
+            "floor {before:.0}, ours {:.0}, floor {after:.0}: {}",
+            self.ours,
+            digits(ratio)
         )?;
         if self.settled() {
             Ok(())
         } else {
             f.write_str(" (the floors disagree)")
         }
+    }
+}
+
+/// A ratio with as many digits as say something.
+fn digits(ratio: f64) -> String {
+    if ratio < 0.1 {
+        format!("{ratio:.4}")
+    } else if ratio < 10.0 {
+        format!("{ratio:.2}")
+    } else {
+        format!("{ratio:.1}")
     }
 }
 
@@ -100,18 +132,33 @@ impl Verdict {
 
     /// A row of the table: what, against what, both rates and the ratio of the middle round, the goal.
     pub fn row(&self, what: &str, against: &str, goal: &str) -> String {
+        self.row_in(Unit::PerSecond, what, against, goal)
+    }
+
+    /// A row as [`Verdict::row`] makes it, of figures in another unit.
+    pub fn row_in(&self, unit: Unit, what: &str, against: &str, goal: &str) -> String {
         let Self {
             middle,
             lowest,
             highest,
             ..
         } = self;
-        let unsettled = if self.settled { "" } else { ", unsettled" };
+        let span = format!("{}–{}", digits(*lowest), digits(*highest));
+        let ratio = if self.settled {
+            format!("{} ({span})", digits(middle.ratio()))
+        } else {
+            format!("unsettled ({span})")
+        };
         format!(
-            "| {what} | {against} | {:.0}/s | {:.0}/s | {:.2} ({lowest:.2}–{highest:.2}{unsettled}) | {goal} |",
-            middle.ours,
-            middle.floor(),
-            middle.ratio(),
+            "| {what} | {against} | {} | {} | {ratio} | {goal} |",
+            unit.show(middle.ours),
+            unit.show(middle.floor()),
         )
     }
+}
+
+/// A row for what stands alone: nothing below it was measured.
+#[must_use]
+pub fn plain_row(what: &str, figure: &str, goal: &str) -> String {
+    format!("| {what} | – | {figure} | – | – | {goal} |")
 }

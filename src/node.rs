@@ -139,6 +139,23 @@ impl Node {
     /// # Errors
     /// [`NodeFault`] names the part and the remedy; whatever had started is stopped.
     pub async fn start(plan: Plan, clock: Clock) -> Result<Self, NodeFault> {
+        Self::start_with(plan, clock, None).await
+    }
+
+    /// Starts a node that keeps its events in `journal` instead of its database, which holds the
+    /// rest: what durability costs is measured with a journal that has none.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_on(plan: Plan, clock: Clock, journal: Arc<dyn Journal>) -> Result<Self, NodeFault> {
+        Self::start_with(plan, clock, Some(journal)).await
+    }
+
+    async fn start_with(
+        plan: Plan,
+        clock: Clock,
+        journal: Option<Arc<dyn Journal>>,
+    ) -> Result<Self, NodeFault> {
         // First of all, so that a taken address costs nothing.
         let listener = match plan.listen {
             Some(address) => Some(
@@ -162,7 +179,7 @@ impl Node {
             }
         };
         // Boxed: it builds every room, and whoever starts a node would carry all of that.
-        match Box::pin(Self::build(&plan, clock, database, listener)).await {
+        match Box::pin(Self::build(&plan, clock, database, journal, listener)).await {
             Ok(node) => Ok(Self { embedded, ..node }),
             Err(fault) => {
                 if let Some(embedded) = embedded {
@@ -177,6 +194,7 @@ impl Node {
         plan: &Plan,
         clock: Clock,
         database: PgConnectOptions,
+        journal: Option<Arc<dyn Journal>>,
         listener: Option<TcpListener>,
     ) -> Result<Self, NodeFault> {
         let settings = &plan.settings;
@@ -185,13 +203,16 @@ impl Node {
         let node: Arc<str> = settings.node.name.as_str().into();
 
         let owner: Arc<str> = format!("{node}/{:08x}", clock.random_u64() >> 32).into();
-        let journal: Arc<dyn Journal> = {
-            let settings = PostgresSettings {
-                shards: settings.shards(),
-                ..PostgresSettings::new(owner.as_ref())
-            };
-            let opened = PostgresJournal::open(database, settings, clock.clone()).await;
-            Arc::new(opened.map_err(part("the journal"))?)
+        let journal: Arc<dyn Journal> = match journal {
+            Some(journal) => journal,
+            None => {
+                let settings = PostgresSettings {
+                    shards: settings.shards(),
+                    ..PostgresSettings::new(owner.as_ref())
+                };
+                let opened = PostgresJournal::open(database, settings, clock.clone()).await;
+                Arc::new(opened.map_err(part("the journal"))?)
+            }
         };
         let tails = Tails::new(journal.shards());
         let directories = heart::directories(&journal, &clock);
@@ -360,6 +381,12 @@ impl Node {
     #[must_use]
     pub const fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// The door to every entity.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.edge.region
     }
 
     /// Who is who.

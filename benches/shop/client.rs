@@ -50,6 +50,12 @@ impl Connection {
     }
 }
 
+/// Somebody who is kept busy for a turn.
+pub trait Worker: Send + 'static {
+    /// Does one thing; answers with how many operations that were.
+    fn work(&mut self) -> impl Future<Output = usize> + Send;
+}
+
 /// One connection and what it asks, in turn.
 pub struct Asker {
     connection: Connection,
@@ -73,34 +79,55 @@ impl Asker {
     pub const fn asked(&self) -> usize {
         self.next
     }
+}
 
-    async fn ask(&mut self) {
+impl Worker for Asker {
+    async fn work(&mut self) -> usize {
         let call = &self.calls[self.next % self.calls.len()];
         let (status, headers, body) = self.connection.send(call).await;
         let told = !self.writes || headers.contains_key("position");
         assert!(status == StatusCode::OK && told, "{status} {headers:?} {body:?}");
         self.next += 1;
+        1
     }
 }
 
-/// Keeps all askers busy for a turn; answers with calls a second. Any answer but a success ends the bench.
+/// Keeps all workers busy for a turn; answers with operations a second.
 #[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
-pub async fn drive(clock: &Clock, turn: Duration, askers: &mut Vec<Asker>) -> f64 {
+pub async fn drive<W: Worker>(clock: &Clock, turn: Duration, workers: &mut Vec<W>) -> f64 {
     let began = clock.instant();
-    let before: usize = askers.iter().map(Asker::asked).sum();
     // Tasks, not one future: the generator may use both cores as the servers may.
-    let turns = askers.drain(..).map(|mut asker| {
+    let turns = workers.drain(..).map(|mut worker| {
         let clock = clock.clone();
         tokio::spawn(async move {
+            let mut done = 0;
             while clock.instant().duration_since(began) < turn {
-                asker.ask().await;
+                done += worker.work().await;
             }
-            asker
+            (worker, done)
         })
     });
-    for asker in join_all(turns).await {
-        askers.push(asker.unwrap());
+    let mut done = 0;
+    for ended in join_all(turns).await {
+        let (worker, of_it) = ended.unwrap();
+        workers.push(worker);
+        done += of_it;
     }
-    let asked = askers.iter().map(Asker::asked).sum::<usize>() - before;
-    asked as f64 / clock.instant().duration_since(began).as_secs_f64()
+    done as f64 / clock.instant().duration_since(began).as_secs_f64()
+}
+
+/// How long one operation of a lone worker takes in the middle, in microseconds.
+#[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
+pub async fn middle<W: Worker>(clock: &Clock, turn: Duration, worker: &mut W) -> f64 {
+    let began = clock.instant();
+    let mut took = Vec::new();
+    let mut before = began;
+    while before.duration_since(began) < turn {
+        worker.work().await;
+        let now = clock.instant();
+        took.push(now.duration_since(before).as_nanos());
+        before = now;
+    }
+    took.sort_unstable();
+    took[took.len() / 2] as f64 / 1_000.0
 }

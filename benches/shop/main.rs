@@ -1,8 +1,7 @@
-//! The shop from outside: its binary, over HTTP, against a server that only says hello; and a large
-//! catalogue into it.
+//! The shop against what stands below it, as `docs/PERFORMANCE.md` explains.
 //!
 //! ```text
-//! cargo bench --bench shop [-- [--quick] [cart] [import]]
+//! cargo bench --bench shop [-- [--quick] [journal] [cart] [reserve] [checkout] [journey] [live] [tax] [recovery] [import]]
 //! ```
 //!
 //! Shop, PostgreSQL and generator share the machine. Lines that begin with `|` are rows of the table in
@@ -15,12 +14,24 @@
 )]
 
 mod cart;
+mod checkout;
 mod client;
+mod effort;
+mod floor;
 mod hello;
 mod import;
+mod journal;
+mod live;
 mod node;
+mod recovery;
+mod reserve;
 #[path = "../rounds.rs"]
 mod rounds;
+mod tax;
+mod within;
+
+use std::path::Path;
+use std::pin::Pin;
 
 use globalshop::clock::Clock;
 
@@ -28,22 +39,46 @@ use globalshop::clock::Clock;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What is measured: its name, and how.
+macro_rules! benches {
+    ($($name:literal $run:path;)*) => {
+        [$(($name, |clock, quick| Box::pin($run(clock, quick)))),*]
+    };
+}
+
+type Run = for<'a> fn(&'a Clock, bool) -> Pin<Box<dyn Future<Output = Vec<String>> + 'a>>;
+
+const BENCHES: &[(&str, Run)] = &benches! {
+    "journal" journal::run;
+    "cart" cart::run;
+    "reserve" reserve::run;
+    "checkout" checkout::run;
+    "journey" checkout::journey;
+    "live" live::run;
+    "tax" tax::run;
+    "recovery" recovery::run;
+    "import" import::run;
+};
+
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let asked = |word: &str| arguments.iter().any(|argument| argument == word);
-    if asked(hello::ARGUMENT) {
-        return hello::serve().await;
+    match arguments.as_slice() {
+        [what, ..] if what == hello::ARGUMENT => return hello::serve().await,
+        [what, folder, keeping] if what == within::ARGUMENT => {
+            return within::serve_it(Path::new(folder), keeping).await;
+        }
+        _ => {}
     }
     let quick = asked("--quick");
-    let all = !asked("cart") && !asked("import");
+    let all = !BENCHES.iter().any(|(name, _)| asked(name));
     let clock = Clock::system();
     let mut rows = Vec::new();
-    if all || asked("cart") {
-        rows.extend(cart::run(&clock, quick).await);
-    }
-    if all || asked("import") {
-        rows.extend(import::run(&clock, quick).await);
+    for (name, run) in BENCHES {
+        if all || asked(name) {
+            rows.extend(run(&clock, quick).await);
+        }
     }
     for row in rows {
         println!("{row}");

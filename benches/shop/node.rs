@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+
+use crate::effort::{Effort, effort};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_globalshop");
 
@@ -21,9 +24,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens an empty shop. It lies in /var/tmp, which is a disk where /tmp may be memory.
+    /// Opens an empty shop.
     pub async fn open(name: &str) -> Self {
-        let folder = PathBuf::from(format!("/var/tmp/globalshop-bench-{name}-{}", std::process::id()));
+        let folder = folder(name);
         let log = File::create(folder.with_extension("log")).unwrap();
         let mut process = command()
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
@@ -46,6 +49,27 @@ impl Node {
             process,
             _said: said,
         }
+    }
+
+    /// How to look into its database.
+    pub fn database(&self) -> PgConnectOptions {
+        database(&self.folder)
+    }
+
+    /// What it and its PostgreSQL have worked since they started.
+    pub fn effort(&self) -> Effort {
+        effort(self.pid().as_raw_nonzero().get().unsigned_abs())
+    }
+
+    /// Checks every invariant as an operator does.
+    pub async fn audit(&self) {
+        let output = command()
+            .args(["audit", "--data"])
+            .arg(&self.folder)
+            .output()
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     /// Imports a file as people do and answers with what the command said.
@@ -94,4 +118,18 @@ fn command() -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// A folder of this run. It lies in /var/tmp, which is a disk where /tmp may be memory.
+pub fn folder(name: &str) -> PathBuf {
+    PathBuf::from(format!("/var/tmp/globalshop-bench-{name}-{}", std::process::id()))
+}
+
+/// The embedded database of the shop in a data folder.
+pub fn database(folder: &Path) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .socket(folder.join("socket"))
+        .username("postgres")
+        .ssl_mode(PgSslMode::Disable)
+        .database("globalshop")
 }

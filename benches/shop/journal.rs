@@ -1,20 +1,6 @@
 //! The journal's group commit against plain multi-row inserts: the same rows, into tables of the same
-//! columns and indexes, on the same server, with as many connections, round about.
-//!
-//! ```text
-//! GLOBALSHOP_BENCH_DATABASE=postgres://… cargo bench --bench journal [rows a batch]
-//! ```
-//!
-//! The URL names a role that may create databases; the bench makes one of its own and drops it. Only
-//! the ratio says something about the journal; the absolute figures are the machine's.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a bench says what it found and stops when it cannot go on"
-)]
+//! columns and indexes, on the same server, with as many connections.
 
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,89 +12,61 @@ use globalshop::journal::{
     Append, Batch, Journal, Lease, NewEvent, Position, PostgresJournal, PostgresSettings, Sequence,
     TimerChange, migrate,
 };
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{Executor as _, PgConnection};
 use uuid::Uuid;
 
+use crate::client::{Worker, drive};
+use crate::floor::Postgres;
+use crate::rounds::compare;
+
+/// Rows of a statement.
+const ROWS: usize = 1_000;
 /// Writers at once.
 const CONNECTIONS: usize = 2;
 /// Entities each writer appends to in turn.
 const ENTITIES: usize = 20_000;
-/// How long one turn of one side lasts.
-const TURN: Duration = Duration::from_secs(3);
-const TURNS: usize = 5;
 /// As long as a line added to a cart is.
 const PAYLOAD: &[u8] = br#"{"LineAdded":{"sku":"TV-55-OLED","quantity":1,"quote":{"amount":129900,"currency":"EUR"},"seen_at":1800000000000}}"#;
 
-const DATABASE: &str = "globalshop_bench_journal";
-
-#[tokio::main]
-async fn main() {
-    let rows = std::env::args()
-        .filter_map(|argument| argument.parse().ok())
-        .next_back()
-        .unwrap_or(1_000);
-    let url = std::env::var("GLOBALSHOP_BENCH_DATABASE").expect("GLOBALSHOP_BENCH_DATABASE names a server");
-    let server = PgConnectOptions::from_str(&url)
-        .unwrap()
-        .disable_statement_logging();
-    let mut admin = server.connect().await.unwrap();
-    admin
-        .execute(AssertSqlSafe(format!("drop database if exists {DATABASE}")))
-        .await
-        .unwrap();
-    admin
-        .execute(AssertSqlSafe(format!("create database {DATABASE}")))
-        .await
-        .unwrap();
-    let options = server.clone().database(DATABASE);
-    migrate(&options).await.unwrap();
-
-    let clock = Clock::system();
-    let mut floors = floors(&options).await;
-    let mut journals = journals(&options, &clock).await;
-    let mut ratios = Vec::new();
-    for _ in 0..TURNS {
-        let floor = turn(&clock, &mut floors, rows).await;
-        let journal = turn(&clock, &mut journals, rows).await;
-        println!(
-            "plain insert {floor:>9.0} rows/s   journal {journal:>9.0} rows/s   ratio {:.2}",
-            journal / floor
-        );
-        ratios.push(journal / floor);
-    }
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "median ratio at {rows} rows a batch, {CONNECTIONS} connections: {:.2}",
-        ratios[TURNS / 2]
-    );
-
-    drop((floors, journals));
-    admin
-        .execute(AssertSqlSafe(format!("drop database {DATABASE} with (force)")))
-        .await
-        .unwrap();
-    admin.close().await.unwrap();
+pub async fn run(clock: &Clock, quick: bool) -> Vec<String> {
+    let turn = Duration::from_millis(if quick { 200 } else { 3_000 });
+    let postgres = Postgres::open("journal").await;
+    migrate(&postgres.options()).await.unwrap();
+    let mut floor = PlainRows::open(&postgres).await;
+    let mut ours = journals(&postgres, clock).await;
+    println!("the journal, {ROWS} rows a statement, {CONNECTIONS} connections");
+    let verdict = compare(
+        quick,
+        async || drive(clock, turn, &mut floor).await,
+        async || drive(clock, turn, &mut ours).await,
+    )
+    .await;
+    check(&postgres, &ours).await;
+    drop((floor, ours));
+    postgres.close().await;
+    vec![verdict.row(
+        &format!("journal events, group commit, {ROWS} a statement"),
+        &format!("PostgreSQL, plain inserts of {ROWS} rows"),
+        "0.90",
+    )]
 }
 
-/// One turn of one side; answers with its rows a second.
-#[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
-async fn turn<W: Writer>(clock: &Clock, writers: &mut [W], rows: usize) -> f64 {
-    let began = clock.instant();
-    let turns = writers.iter_mut().map(|writer| async move {
-        let mut written = 0;
-        while clock.instant().duration_since(began) < TURN {
-            writer.write(rows).await;
-            written += rows;
-        }
-        written
-    });
-    let written: usize = futures_util::future::join_all(turns).await.into_iter().sum();
-    written as f64 / clock.instant().duration_since(began).as_secs_f64()
-}
-
-trait Writer {
-    async fn write(&mut self, rows: usize);
+/// Every position of every shard is there, up to what was assigned, and nothing else.
+async fn check(postgres: &Postgres, journals: &[Journalled]) {
+    let assigned: i64 = journals
+        .iter()
+        .flat_map(|writer| &writer.source.shards)
+        .map(|lease| lease.head.0)
+        .sum();
+    let mut connection = postgres.connect().await;
+    let (rows, tops): (i64, i64) = sqlx::query_as(
+        "select count(*), (select sum(top)::bigint from (select max(position) as top from journal group by shard) as tops)
+         from journal",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!((rows, tops), (assigned, assigned));
 }
 
 /// What both sides write: events of many carts in turn, in the shards of one writer.
@@ -184,9 +142,9 @@ struct Journalled {
     source: Source,
 }
 
-async fn journals(options: &PgConnectOptions, clock: &Clock) -> Vec<Journalled> {
+async fn journals(postgres: &Postgres, clock: &Clock) -> Vec<Journalled> {
     let settings = PostgresSettings::new("bench");
-    let journal = PostgresJournal::open(options.clone(), settings, clock.clone())
+    let journal = PostgresJournal::open(postgres.options(), settings, clock.clone())
         .await
         .unwrap();
     let journal = Arc::new(journal);
@@ -209,46 +167,51 @@ async fn journals(options: &PgConnectOptions, clock: &Clock) -> Vec<Journalled> 
     writers
 }
 
-impl Writer for Journalled {
-    async fn write(&mut self, rows: usize) {
-        let batch = self.source.batch(rows);
+impl Worker for Journalled {
+    async fn work(&mut self) -> usize {
+        let batch = self.source.batch(ROWS);
         assert_eq!(self.journal.write(&batch).await.unwrap(), []);
+        ROWS
     }
 }
 
-struct Plain {
+/// A client that inserts rows of the journal's shape into a table of the journal's columns and indexes.
+pub struct PlainRows {
     connection: PgConnection,
     source: Source,
 }
 
-async fn floors(options: &PgConnectOptions) -> Vec<Plain> {
-    let mut connection = options.connect().await.unwrap();
-    connection
-        .execute("create table floor (like journal including all)")
-        .await
-        .unwrap();
-    let mut writers = Vec::new();
-    for writer in 0..CONNECTIONS {
-        let leases = ShardCount::DEFAULT
-            .all()
-            .filter(|shard| usize::from(shard.0) % CONNECTIONS == writer)
-            .map(|shard| Lease {
-                shard,
-                epoch: globalshop::journal::Epoch(1),
-                head: Position(0),
-            })
-            .collect();
-        writers.push(Plain {
-            connection: options.connect().await.unwrap(),
-            source: Source::new(writer, 1, leases),
-        });
+impl PlainRows {
+    /// As many as the journal has writers; the database has the shop's schema.
+    pub async fn open(postgres: &Postgres) -> Vec<Self> {
+        let mut connection = postgres.connect().await;
+        connection
+            .execute("create table floor (like journal including all)")
+            .await
+            .unwrap();
+        let mut writers = Vec::new();
+        for writer in 0..CONNECTIONS {
+            let leases = ShardCount::DEFAULT
+                .all()
+                .filter(|shard| usize::from(shard.0) % CONNECTIONS == writer)
+                .map(|shard| Lease {
+                    shard,
+                    epoch: globalshop::journal::Epoch(1),
+                    head: Position(0),
+                })
+                .collect();
+            writers.push(Self {
+                connection: postgres.connect().await,
+                source: Source::new(writer, 1, leases),
+            });
+        }
+        writers
     }
-    writers
 }
 
-impl Writer for Plain {
-    async fn write(&mut self, rows: usize) {
-        let batch = self.source.batch(rows);
+impl Worker for PlainRows {
+    async fn work(&mut self) -> usize {
+        let batch = self.source.batch(ROWS);
         let appends = || batch.appends.iter();
         let each = |value: fn(&Append) -> i64| appends().map(|(append, _)| value(append)).collect::<Vec<_>>();
         let shards: Vec<i16> = appends()
@@ -270,7 +233,7 @@ impl Writer for Plain {
                 .collect::<Vec<Option<Uuid>>>(),
         )
         .bind(shards)
-        .bind(vec![1_i16; rows])
+        .bind(vec![1_i16; ROWS])
         .bind(
             appends()
                 .map(|(append, _)| append.entity.as_str())
@@ -284,5 +247,6 @@ impl Writer for Plain {
         .execute(&mut self.connection)
         .await
         .unwrap();
+        ROWS
     }
 }

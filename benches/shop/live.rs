@@ -1,0 +1,501 @@
+//! Fan-out of the live feed against a bare tokio-tungstenite broadcast: the same text to as many
+//! sockets, in one process. And what a socket costs on which nothing happens.
+//!
+//! Our side is the whole of it: orders are moved by commands, committed to the memory journal, decoded
+//! and encoded by the hub, and written by the connections. The bare side only sends text that is ready.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use futures_util::{SinkExt as _, StreamExt as _};
+use globalshop::accounts::{Caller, Role, Roles};
+use globalshop::actors::heart::{Heart, HeartArguments, directories};
+use globalshop::clock::Clock;
+use globalshop::cluster::{Ask, Region};
+use globalshop::domain::cart::Cart;
+use globalshop::domain::id::{CartId, CustomerId, OrderId, Sku};
+use globalshop::domain::order::{self, Authorisation, Capture, Draft, Order, Placed, Transition};
+use globalshop::domain::{Millis, ShardCount};
+use globalshop::http::serve::{ServeSettings, serve};
+use globalshop::journal::{Journal, MemoryJournal};
+use globalshop::relay::Tails;
+use globalshop::ws::source::{ProductFace, Shelf};
+use globalshop::ws::viewer::{Credential, Doorkeeper, Turned, Viewer};
+use globalshop::ws::{Faces, Live, LiveArguments, LiveSettings, Sources};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, accept_async_with_config, connect_async_with_config,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Connection, call};
+use crate::node::Node;
+use crate::rounds::{Unit, compare, plain_row};
+
+const SOCKETS: usize = 1_000;
+/// Orders each socket follows: that many frames reach it in a turn.
+const ORDERS: u64 = 100;
+/// Sockets on which nothing happens.
+const IDLE: usize = 8_000;
+/// How far apart paced events are.
+const PACE: Duration = Duration::from_millis(10);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4_096)
+        .write_buffer_size(4_096)
+}
+
+/// Events that arrived, and who waits for them.
+#[derive(Default)]
+struct Arrived {
+    events: AtomicU64,
+    expected: AtomicU64,
+    complete: Notify,
+    /// When the events of this turn were sent, if they are timed, and how long each took to each.
+    sent: Mutex<Vec<Instant>>,
+    took: Mutex<Vec<Duration>>,
+}
+
+impl Arrived {
+    fn expect(&self, events: u64) {
+        self.events.store(0, Relaxed);
+        self.expected.store(events, Relaxed);
+        self.sent.lock().unwrap().clear();
+        self.took.lock().unwrap().clear();
+    }
+
+    fn send_now(&self, clock: &Clock) {
+        self.sent.lock().unwrap().push(clock.instant());
+    }
+
+    fn count(&self, events: u64) {
+        if self.events.fetch_add(events, Relaxed) + events == self.expected.load(Relaxed) {
+            self.complete.notify_one();
+        }
+    }
+
+    /// The `nth` event of the turn reached a socket: they arrive in the order in which they were sent.
+    fn time(&self, nth: u64, now: Instant) {
+        let nth = usize::try_from(nth).unwrap();
+        if let Some(sent) = self.sent.lock().unwrap().get(nth) {
+            self.took.lock().unwrap().push(now.duration_since(*sent));
+        }
+    }
+
+    /// The 99th of a hundred, in microseconds.
+    fn p99(&self) -> f64 {
+        let mut took = std::mem::take(&mut *self.took.lock().unwrap());
+        took.sort_unstable();
+        assert!(
+            took.len() as u64 == self.expected.load(Relaxed),
+            "an event was not timed"
+        );
+        took[took.len() * 99 / 100].as_secs_f64() * 1e6
+    }
+}
+
+/// Counts what reaches a socket: events by their offsets, so that none counts twice.
+async fn listen(mut socket: Socket, arrived: Arc<Arrived>, clock: Clock) {
+    let mut seen = 0;
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Text(text) = message {
+            let events = text.matches("\"ev\":").count();
+            let now = clock.instant();
+            for _ in 0..events {
+                arrived.time(seen % ORDERS, now);
+                seen += 1;
+            }
+            arrived.count(events as u64);
+        }
+    }
+}
+
+struct Everybody;
+
+#[async_trait]
+impl Doorkeeper for Everybody {
+    async fn admit(&self, _: &Credential) -> Result<Viewer, Turned> {
+        let caller = Caller {
+            customer_id: CustomerId::default(),
+            session_id: None,
+            roles: Roles::default().with(Role::Seller),
+            guest: false,
+            expires_at: Millis(i64::MAX),
+        };
+        Ok(Viewer {
+            caller: Arc::new(caller),
+            identities: Arc::new([]),
+        })
+    }
+}
+
+struct Nothing;
+
+impl Shelf for Nothing {
+    fn product(&self, _: &Sku) -> Option<ProductFace> {
+        None
+    }
+
+    fn item(&self, _: &Sku) -> Option<ProductFace> {
+        None
+    }
+
+    fn revisions(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+}
+
+struct Pen;
+
+impl Faces for Pen {
+    fn cart(&self, _: CartId, _: &Cart) -> Value {
+        Value::Null
+    }
+
+    fn order(&self, order: &Placed) -> Value {
+        json!(globalshop::http::order::render(order))
+    }
+
+    fn transition(&self, entry: &Transition) -> Value {
+        json!(globalshop::http::order::render_transition(entry))
+    }
+}
+
+/// Our side.
+struct Ours {
+    region: Region,
+    address: SocketAddr,
+    clock: Clock,
+    sockets: usize,
+    /// How many orders there were before these.
+    checkouts: u64,
+    orders: Vec<OrderId>,
+    /// The steps these orders still have before them.
+    steps: Vec<Vec<order::Command>>,
+    audience: JoinSet<()>,
+    arrived: Arc<Arrived>,
+    _heart: Heart,
+}
+
+impl Ours {
+    async fn start(sockets: usize, clock: &Clock) -> Self {
+        let shards = ShardCount::DEFAULT;
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(shards));
+        let (tails, doors) = (Tails::new(shards), directories(&journal, clock));
+        let heart = Heart::start(HeartArguments {
+            node: "bench".into(),
+            owner: "bench".into(),
+            journal,
+            clock: clock.clone(),
+            tails: tails.clone(),
+            directories: Arc::clone(&doors),
+            residents: vec![],
+        });
+        let heart = heart.await.unwrap();
+        assert!(heart.ready(Duration::from_secs(30)).await);
+        let region = Region::new(doors);
+        let (_, changes) = broadcast::channel(1);
+        let live = Live::start(LiveArguments {
+            heart: &heart,
+            node: "bench".into(),
+            tails,
+            shards,
+            sources: Sources {
+                owners: Arc::new(region.clone()),
+                shelf: Arc::new(Nothing),
+                faces: Arc::new(Pen),
+            },
+            doorkeeper: Arc::new(Everybody),
+            changes,
+            settings: LiveSettings::default(),
+        });
+        let live = live.await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(serve(
+            listener,
+            live.router(),
+            ServeSettings::default(),
+            clock.clone(),
+            stop,
+        ));
+        Self {
+            region,
+            address,
+            clock: clock.clone(),
+            sockets,
+            checkouts: 0,
+            orders: vec![],
+            steps: vec![],
+            audience: JoinSet::new(),
+            arrived: Arc::default(),
+            _heart: heart,
+        }
+    }
+
+    /// What moves every order once more; fresh orders and sockets when these have come to their end.
+    async fn step(&mut self) -> order::Command {
+        use order::Command;
+        if self.steps.is_empty() {
+            self.audience.shutdown().await;
+            self.orders.clear();
+            for _ in 0..ORDERS {
+                self.checkouts += 1;
+                let draft = Draft {
+                    checkout: self.checkouts,
+                    ..Draft::default()
+                };
+                self.orders.push(draft.order());
+                self.ask(draft.order(), Command::Place(Arc::new(draft))).await;
+            }
+            for _ in 0..self.sockets {
+                let socket = self.follow_all().await;
+                self.audience
+                    .spawn(listen(socket, Arc::clone(&self.arrived), self.clock.clone()));
+            }
+            let ship = Command::Ship {
+                carrier: "DHL".to_owned(),
+                tracking_number: "1".to_owned(),
+            };
+            self.steps = vec![
+                vec![Command::Deliver],
+                vec![ship],
+                vec![Command::Pack],
+                vec![
+                    Command::RecordHolds { held: true },
+                    Command::RecordAuthorisation(Authorisation::Authorised),
+                    Command::RecordCommit { committed: true },
+                    Command::RecordCapture(Capture::Captured),
+                ],
+            ];
+        }
+        let mut commands = self.steps.pop().unwrap();
+        let last = commands.pop().unwrap();
+        for command in commands {
+            join_all(self.orders.iter().map(|id| self.ask(*id, command.clone()))).await;
+        }
+        self.arrived.expect(self.sockets as u64 * ORDERS);
+        last
+    }
+
+    async fn follow_all(&self) -> Socket {
+        let mut socket = connect(self.address, Some("live.1.json")).await;
+        let hello = json!({"hello": {"token": "anybody"}});
+        socket.send(Message::text(hello.to_string())).await.unwrap();
+        let items: Vec<Value> = (0..)
+            .zip(&self.orders)
+            .map(|(id, order): (u64, _)| json!({"id": id, "ch": format!("order:{order}"), "from": "live"}))
+            .collect();
+        socket
+            .send(Message::text(json!({"sub": items}).to_string()))
+            .await
+            .unwrap();
+        let mut begun = 0;
+        while begun < self.orders.len() {
+            if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
+                begun += usize::from(text.starts_with("{\"live\""));
+            }
+        }
+        socket
+    }
+
+    async fn ask(&self, id: OrderId, command: order::Command) {
+        self.region
+            .ask::<Order>(&id.entity(), Ask::new(command))
+            .await
+            .unwrap();
+    }
+
+    /// One entry more in the history of every order at once, seen by every socket: events a second.
+    async fn burst(&mut self) -> f64 {
+        let command = self.step().await;
+        let began = self.clock.instant();
+        join_all(self.orders.iter().map(|id| self.ask(*id, command.clone()))).await;
+        self.arrived.complete.notified().await;
+        (self.sockets as u64 * ORDERS) as f64 / (self.clock.instant() - began).as_secs_f64()
+    }
+
+    /// One order after the other, at a pace: how long its event takes to a socket, in microseconds.
+    async fn paced(&mut self) -> f64 {
+        let command = self.step().await;
+        let began = self.clock.instant();
+        for (nth, id) in (1_u32..).zip(&self.orders) {
+            self.arrived.send_now(&self.clock);
+            self.ask(*id, command.clone()).await;
+            let due = began + PACE * nth;
+            self.clock
+                .sleep(due.saturating_duration_since(self.clock.instant()))
+                .await;
+        }
+        self.arrived.complete.notified().await;
+        self.arrived.p99()
+    }
+}
+
+/// The bare side: text that is ready, sent by a task for each socket.
+struct Bare {
+    sender: broadcast::Sender<Utf8Bytes>,
+    arrived: Arc<Arrived>,
+    text: Utf8Bytes,
+    sockets: usize,
+    clock: Clock,
+}
+
+impl Bare {
+    async fn start(sockets: usize, clock: &Clock) -> Self {
+        let sender = broadcast::Sender::new(1_024);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let subscribe = sender.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).unwrap();
+                let mut texts = subscribe.subscribe();
+                tokio::spawn(async move {
+                    let mut socket = accept_async_with_config(stream, Some(config())).await.unwrap();
+                    while let Ok(text) = texts.recv().await {
+                        socket.send(Message::Text(text)).await.unwrap();
+                    }
+                });
+            }
+        });
+        let arrived: Arc<Arrived> = Arc::default();
+        for _ in 0..sockets {
+            let socket = connect(address, None).await;
+            tokio::spawn(listen(socket, Arc::clone(&arrived), clock.clone()));
+        }
+        // As long as one of ours.
+        let order = OrderId::default();
+        let text = json!({"pub": [{
+            "ch": format!("order:{order}"), "o": 2, "t": "2026-11-27T09:00:00.000Z",
+            "ev": "confirmed", "d": {"at": "2026-11-27T09:00:00.000Z", "status": "confirmed"},
+        }]});
+        Self {
+            sender,
+            arrived,
+            text: text.to_string().into(),
+            sockets,
+            clock: clock.clone(),
+        }
+    }
+
+    async fn burst(&self) -> f64 {
+        self.arrived.expect(self.sockets as u64 * ORDERS);
+        let began = self.clock.instant();
+        for _ in 0..ORDERS {
+            self.sender.send(self.text.clone()).unwrap();
+        }
+        self.arrived.complete.notified().await;
+        (self.sockets as u64 * ORDERS) as f64 / (self.clock.instant() - began).as_secs_f64()
+    }
+
+    async fn paced(&self) -> f64 {
+        self.arrived.expect(self.sockets as u64 * ORDERS);
+        let began = self.clock.instant();
+        for nth in 1..=u32::try_from(ORDERS).unwrap() {
+            self.arrived.send_now(&self.clock);
+            self.sender.send(self.text.clone()).unwrap();
+            let due = began + PACE * nth;
+            self.clock
+                .sleep(due.saturating_duration_since(self.clock.instant()))
+                .await;
+        }
+        self.arrived.complete.notified().await;
+        self.arrived.p99()
+    }
+}
+
+async fn connect(address: SocketAddr, subprotocol: Option<&str>) -> Socket {
+    let mut request = format!("ws://{address}/live/ws").into_client_request().unwrap();
+    if let Some(subprotocol) = subprotocol {
+        let value = subprotocol.parse().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", value);
+    }
+    connect_async_with_config(request, Some(config()), true)
+        .await
+        .unwrap()
+        .0
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
+pub async fn run(clock: &Clock, quick: bool) -> Vec<String> {
+    let sockets = if quick { 20 } else { SOCKETS };
+    let mut ours = Ours::start(sockets, clock).await;
+    let bare = Bare::start(sockets, clock).await;
+    println!("fan-out to {sockets} sockets");
+    let burst = compare(quick, async || bare.burst().await, async || ours.burst().await).await;
+    println!("fan-out to {sockets} sockets, an event every {PACE:?}");
+    let paced = compare(quick, async || bare.paced().await, async || ours.paced().await).await;
+    vec![
+        burst.row(
+            &format!("live events to {sockets} sockets, {ORDERS} at once"),
+            "bare tokio-tungstenite broadcast",
+            "6",
+        ),
+        paced.row_in(
+            Unit::Micros,
+            &format!("live event to {sockets} sockets, one every 10 ms, 99th percentile"),
+            "bare tokio-tungstenite broadcast",
+            "1.2",
+        ),
+        idle(clock, quick).await,
+    ]
+}
+
+/// What the shop that ships needs for a socket whose guest said hello.
+#[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
+async fn idle(clock: &Clock, quick: bool) -> String {
+    let count = if quick { 20 } else { IDLE };
+    println!("{count} idle sockets");
+    let shop = Node::open("live").await;
+    let enter = call(hyper::Method::POST, &shop.address, "/v1/guests", None, "");
+    let mut door = Connection::open(&shop.address).await;
+    let mut tokens = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (status, _, body) = door.send(&enter).await;
+        assert_eq!(status, hyper::StatusCode::CREATED, "{body:?}");
+        let entered: Value = serde_json::from_slice(&body).unwrap();
+        tokens.push(entered["access_token"].as_str().unwrap().to_owned());
+    }
+    // What the allocator keeps from entering shall not pass for what sockets need.
+    clock.sleep(Duration::from_secs(2)).await;
+    let before = shop.memory();
+    let address: SocketAddr = shop.address.parse().unwrap();
+    let mut sockets = Vec::with_capacity(count);
+    for token in &tokens {
+        let mut socket = connect(address, Some("live.1.json")).await;
+        let hello = json!({"hello": {"token": token}});
+        socket.send(Message::text(hello.to_string())).await.unwrap();
+        let welcome = socket.next().await.unwrap().unwrap();
+        assert!(
+            welcome.to_text().unwrap().starts_with("{\"welcome\""),
+            "{welcome:?}"
+        );
+        sockets.push(socket);
+    }
+    clock.sleep(Duration::from_secs(2)).await;
+    let each = shop.memory().saturating_sub(before) as f64 / count as f64 / 1_024.0;
+    println!("  {each:.1} KiB each");
+    drop(sockets);
+    shop.close().await;
+    plain_row(
+        &format!("memory of the node for each of {count} idle sockets that said hello"),
+        &format!("{each:.1} KiB"),
+        "12 KB",
+    )
+}
