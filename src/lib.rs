@@ -13,7 +13,8 @@
 //! 9. [`accounts`]: who you are. Ordinary rows; an actor buys nothing here.
 //! 10. [`http`] and [`ws`]: the edge and the live feed.
 //! 11. [`inspect`]: the tree and the invariants as data.
-//! 12. [`node`]: the one place where all of it is put together.
+//! 12. [`simulate`]: the whole shop on a virtual clock, with an auditor.
+//! 13. [`node`]: the one place where all of it is put together.
 
 pub use globalshop_domain as domain;
 
@@ -32,6 +33,7 @@ pub mod load;
 pub mod node;
 pub mod provider;
 pub mod relay;
+pub mod simulate;
 pub mod views;
 pub mod workers;
 pub mod ws;

@@ -1,8 +1,8 @@
 //! Where the activations of this node are, and the gates of its shards.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -132,6 +132,7 @@ pub struct Directories {
     gates: Arc<Gates>,
     journal: Arc<dyn Journal>,
     clock: Clock,
+    snapshot_every: OnceLock<i64>,
 }
 
 impl Directories {
@@ -146,7 +147,20 @@ impl Directories {
             gates,
             journal,
             clock,
+            snapshot_every: OnceLock::new(),
         }
+    }
+
+    /// Has every entity snapshotted after so many events instead of what its kind says: a
+    /// simulation has no time for hundreds. Only the first call counts, and only before the heart starts.
+    pub fn hurry_snapshots(&self, every: i64) {
+        // A second call changes nothing, as documented.
+        let _ = self.snapshot_every.set(every);
+    }
+
+    /// After how many events an entity of this kind is snapshotted.
+    pub(super) fn snapshot_every<E: Hosted>(&self) -> i64 {
+        self.snapshot_every.get().copied().unwrap_or(E::SNAPSHOT_EVERY)
     }
 
     /// The gates.

@@ -23,6 +23,7 @@ use super::stats::Life;
 use super::supervise::{Address, Failure, Member};
 use crate::clock::Clock;
 use crate::domain::id::OperationId;
+use crate::domain::planted::{self, Bug};
 use crate::domain::{Entity, EntityId, Millis, Shard};
 use crate::journal::stored::{self, Resting};
 use crate::journal::{
@@ -287,7 +288,9 @@ impl<E: Hosted> EntityState<E> {
         let known = |operation| self.operations.iter().any(|(known, _)| *known == operation);
         let result = match question.command {
             None => Ok(self.shown(false)),
-            Some(_) if question.operation.is_some_and(known) => Ok(self.shown(true)),
+            Some(_) if question.operation.is_some_and(known) && !planted::is(Bug::OperationForgotten) => {
+                Ok(self.shown(true))
+            }
             Some(_) if question.not_after.is_some_and(|limit| now > limit) => Err(AskError::Expired),
             Some(command) => match self.state.decide(&command, now) {
                 Err(refusal) => Err(AskError::Refused(refusal)),
@@ -306,7 +309,7 @@ impl<E: Hosted> EntityState<E> {
             },
         };
         let outgoing = Outgoing { reply, result };
-        if self.settled == self.ticket {
+        if self.settled == self.ticket || planted::is(Bug::ReplyBeforeCommit) {
             self.release(outgoing);
         } else {
             self.waiting.push_back((self.ticket, outgoing));
@@ -367,8 +370,8 @@ impl<E: Hosted> EntityState<E> {
         if !sent {
             return Err("the writer of its shard is gone".into());
         }
-        if self.sequence.0 - self.snapshot.taken_at.0 >= E::SNAPSHOT_EVERY && self.snapshot.pending.is_none()
-        {
+        let every = self.with.directories.snapshot_every::<E>();
+        if self.sequence.0 - self.snapshot.taken_at.0 >= every && self.snapshot.pending.is_none() {
             self.capture_snapshot()?;
         }
         Ok(())
@@ -455,6 +458,9 @@ impl<E: Hosted> EntityState<E> {
         };
         let bytes = stored::encode_snapshot(&resting)?;
         self.snapshot.pending = Some((self.ticket, self.sequence, bytes));
+        if planted::is(Bug::SnapshotUncommitted) {
+            self.keep_snapshot();
+        }
         Ok(())
     }
 

@@ -209,6 +209,12 @@ impl Heart {
         self.fatal.clone()
     }
 
+    /// Has one actor of the node, drawn by `dice`, fail at its next message, as a bug in it would:
+    /// for simulations. Says which. The root is spared; without it there is no node.
+    pub fn doom_one(&self, dice: &Clock) -> Option<Arc<str>> {
+        self.spawner.tree().doom_one(&self.root.stats().place, dice)
+    }
+
     /// Stops the tree: lets what is queued be written, for at most `limit`, then stops every actor.
     pub async fn stop(&self, limit: Duration) {
         let deadline = self.clock.instant() + limit;

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::directory::Gates;
 use super::supervise::{Address, Failure, Member};
 use super::timer::TimerBoard;
+use crate::domain::planted::{self, Bug};
 use crate::domain::{EntityId, Shard};
 use crate::journal::{
     Append, Batch, Epoch, History, Journal, JournalFault, Position, Recorded, Sequence, TimerChange,
@@ -301,6 +302,9 @@ impl PersistenceState {
             bytes += size;
             let first = held.head.next();
             held.head = Position(held.head.0 + i64::try_from(append.events.len()).unwrap_or(0));
+            if planted::is(Bug::PositionGap) && append.events.len() > 1 {
+                held.head = held.head.next();
+            }
             if shards.insert(append.shard) {
                 batch.held.push((append.shard, held.epoch));
             }
@@ -394,6 +398,9 @@ impl PersistenceState {
 
     /// Ends the shard's epoch here: nothing that is queued for it will be written.
     fn lose(&mut self, shard: Shard, outcome: &Settled, reason: &str) {
+        if planted::is(Bug::AppliedAfterAFailure) {
+            return;
+        }
         if let Some(held) = self.held.remove(&shard) {
             self.with.gates.disturb(shard, Some(held.epoch), reason);
         }
@@ -456,7 +463,8 @@ impl PersistenceState {
         let mut now = Vec::new();
         let mut later = VecDeque::new();
         for (entity, listener) in std::mem::take(&mut self.loads) {
-            if now.len() < LOAD_BATCH && !self.busy.contains_key(&entity) {
+            let busy = self.busy.contains_key(&entity) && !planted::is(Bug::OutrunsTheQueue);
+            if now.len() < LOAD_BATCH && !busy {
                 now.push((entity, listener));
             } else {
                 later.push_back((entity, listener));

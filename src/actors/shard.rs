@@ -21,6 +21,7 @@ use super::persistence::{Load, PersistenceMessage};
 use super::stats::{Life, Place};
 use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner};
 use super::timer::{TimerActor, TimerArguments, TimerBoard};
+use crate::domain::planted::{self, Bug};
 use crate::domain::{EntityId, Shard};
 use crate::journal::{Epoch, Journal, JournalFault, Lease, Position, Timer};
 
@@ -291,6 +292,11 @@ impl ShardState {
         if !matches!(self.phase, Phase::Claiming(_)) {
             return Ok(());
         }
+        let timers = if planted::is(Bug::LostTimer) {
+            vec![]
+        } else {
+            timers
+        };
         let Lease { shard, epoch, head } = lease;
         let Some(writer) = self.with.writer.load_full() else {
             later(me, self.with.spawner.clock(), CLAIM_PAUSE, ShardMessage::Claim);

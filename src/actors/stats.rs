@@ -1,11 +1,13 @@
 //! What is recorded about each actor, out of band: reading it sends no message.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::time::Instant;
+
+use crate::clock::Clock;
 
 /// Buckets of handling time: bucket n counts handlings of up to 2^n microseconds.
 const BUCKETS: usize = 24;
@@ -91,6 +93,7 @@ pub struct Stats {
     restarts: AtomicU32,
     slow: [AtomicU32; BUCKETS],
     last_error: Mutex<Option<Box<str>>>,
+    doomed: AtomicBool,
 }
 
 /// Figures of all actors of one kind, also of those that are gone.
@@ -179,6 +182,7 @@ impl Stats {
             restarts: AtomicU32::new(0),
             slow: [const { AtomicU32::new(0) }; BUCKETS],
             last_error: Mutex::new(None),
+            doomed: AtomicBool::new(false),
         }
     }
 
@@ -211,6 +215,11 @@ impl Stats {
     /// Sets the life shown.
     pub fn set_life(&self, life: Life) {
         self.life.store(life as u8, Relaxed);
+    }
+
+    /// Whether the actor is to fail at its next message: only simulations wish that.
+    pub(super) fn is_doomed(&self) -> bool {
+        self.doomed.load(Relaxed)
     }
 
     pub(super) fn sent(&self) {
@@ -345,6 +354,17 @@ impl Tree {
                     .remove_if(&stats.place.path, |_, current| Arc::ptr_eq(current, stats));
             }
         }
+    }
+
+    /// Dooms one actor, drawn by `dice`, but not the one at `spared`; says where it stands.
+    pub(super) fn doom_one(&self, spared: &Place, dice: &Clock) -> Option<Arc<str>> {
+        let mut paths: Vec<Arc<str>> = self.actors.iter().map(|entry| Arc::clone(entry.key())).collect();
+        paths.retain(|path| *path != spared.path);
+        paths.sort_unstable();
+        let drawn = dice.random_below(u64::try_from(paths.len()).ok()?);
+        let path = paths.into_iter().nth(usize::try_from(drawn).ok()?)?;
+        self.actors.get(&path)?.doomed.store(true, Relaxed);
+        Some(path)
     }
 
     /// A reading of every actor, in no order. Costs what it clones; page it before showing it.

@@ -325,9 +325,12 @@ impl<M: Member> Actor for Tracked<M> {
         let label = M::label(&envelope.message);
         let begun = self.spawner.clock.instant();
         self.stats.taken(envelope.sent, begun);
-        let result = self
-            .run(self.member.handle(&kept.me, envelope.message, &mut kept.state))
-            .await;
+        let result = if self.stats.is_doomed() {
+            self.run(async { Err("doomed by a simulation".into()) }).await
+        } else {
+            self.run(self.member.handle(&kept.me, envelope.message, &mut kept.state))
+                .await
+        };
         self.stats.done(label, begun.elapsed());
         result
     }

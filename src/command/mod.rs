@@ -16,6 +16,7 @@ mod import;
 mod load;
 mod log;
 mod run;
+mod simulate;
 mod tree;
 
 use std::fmt;
@@ -58,6 +59,8 @@ enum Command {
     Load(Box<load::LoadCommand>),
     /// Show the supervision tree.
     Tree(tree::TreeArgs),
+    /// Run the whole shop on a virtual clock, with everything going wrong that can, from a seed.
+    Simulate(simulate::SimulateArgs),
 }
 
 /// Why a command ended with 1: a sentence for people.
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
             Command::Audit(args) => audit::audit(args).await,
             Command::Load(args) => load::load(*args).await,
             Command::Tree(args) => tree::tree(args).await,
+            Command::Simulate(args) => simulate::simulate(args).await,
         }
     });
     // Blocking threads (a password being hashed, a file being read) do not keep the process.

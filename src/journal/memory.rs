@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use self::store::Store;
 use super::{
-    Batch, History, Journal, JournalFault, Lease, Orphans, Position, Recorded, Remembered, RequestKey,
+    Batch, Epoch, History, Journal, JournalFault, Lease, Orphans, Position, Recorded, Remembered, RequestKey,
     Sequence, Snapshot, Survey, Timer, WriteFault,
 };
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
@@ -124,6 +124,19 @@ impl MemoryJournal {
     #[must_use]
     pub fn committed(&self, shard: Shard) -> Vec<Recorded> {
         locked(&self.store).read(shard, Position(0), usize::MAX)
+    }
+
+    /// The epoch of a shard and what was committed to it after a position, at one moment.
+    #[must_use]
+    pub fn committed_after(&self, shard: Shard, after: Position) -> (Epoch, Vec<Recorded>) {
+        let store = locked(&self.store);
+        (store.epoch(shard), store.read(shard, after, usize::MAX))
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub const fn shard_count(&self) -> ShardCount {
+        self.shards
     }
 
     fn next_fault(&self, call: Call) -> Option<Fault> {

@@ -1,6 +1,6 @@
 //! Where the sandbox keeps its intents: PostgreSQL, or memory for simulations.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,7 +56,16 @@ pub trait SandboxBooks: Send + Sync + std::fmt::Debug + 'static {
 
 /// Books in memory.
 #[derive(Debug, Default)]
-pub struct MemoryBooks(Mutex<HashMap<IntentId, Intent>>);
+pub struct MemoryBooks(Mutex<BTreeMap<IntentId, Intent>>);
+
+impl MemoryBooks {
+    /// Every intent, in the order of their ids: for whoever audits a simulation.
+    #[must_use]
+    pub fn all(&self) -> Vec<Intent> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().cloned().collect()
+    }
+}
 
 #[async_trait]
 impl SandboxBooks for MemoryBooks {

@@ -236,6 +236,15 @@ impl Relay {
         self.0.lanes.clear();
     }
 
+    /// Dies with its node: takes nothing new and saves nothing more.
+    pub fn abandon(&self) {
+        self.0.draining.store(true, Relaxed);
+        self.0.closed.store(true, Relaxed);
+        if let Some(task) = self.0.saver.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+
     fn read<T: ?Sized>(&self, reader: &Reader<T>, view: bool) -> ReaderFigures {
         let mut lag = 0;
         let mut in_flight = 0;

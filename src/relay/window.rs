@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::EntityId;
+use crate::domain::planted::{self, Bug};
 use crate::journal::{Position, Recorded};
 
 /// How far reading may run ahead of the watermark, settled or not.
@@ -97,8 +98,9 @@ impl Window {
     /// # Errors
     /// When it is not the next one.
     pub fn take(&mut self, event: Arc<Recorded>) -> Result<Option<Arc<Recorded>>, OutOfStep> {
-        self.extend(event.position, false)?;
+        self.extend(event.position, planted::is(Bug::WatermarkRuns))?;
         self.open += 1;
+        self.advance();
         if let Some(behind) = self.behind.get_mut(&event.entity) {
             behind.push_back(event);
             return Ok(None);

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::cluster::Region;
 use crate::domain::order::{Authorisation, Capture, Command, Event, Order, Placed};
 use crate::domain::payment::{IntentId, RefundId};
+use crate::domain::planted::{self, Bug};
 use crate::domain::{Kind, Money};
 use crate::journal::Recorded;
 use crate::provider::{AuthoriseRequest, IntentState, PaymentProvider, Providers, Reply, Stage, Unknown};
@@ -142,6 +143,23 @@ impl PaymentWorker {
         }
     }
 
+    /// A bug put in on purpose: what a provider's client that retries by attempt does.
+    async fn capture_under_another_key(&self, placed: &Placed, intent: IntentId, amount: Money) {
+        let Some(provider) = self.providers.find(&placed.draft.payment.provider) else {
+            return;
+        };
+        if provider.capture(intent, amount).await.is_err() {
+            let request = AuthoriseRequest {
+                intent: IntentId(uuid::Uuid::new_v5(&intent.0, b"again")),
+                order: placed.draft.order(),
+                amount,
+                token: placed.draft.payment.token.clone(),
+            };
+            drop(provider.authorise(&request).await);
+            drop(provider.capture(request.intent, amount).await);
+        }
+    }
+
     async fn of_order(&self, event: &Recorded) -> Result<(Placed, IntentId), ReadFault> {
         let placed = self.errands.order(&event.entity).await?;
         let intent = IntentId::of(placed.draft.order());
@@ -244,6 +262,9 @@ impl Consumer for PaymentWorker {
                 let (placed, intent) = self.of_order(event).await?;
                 let step = Step::Capture { amount };
                 let provider = &placed.draft.payment.provider;
+                if planted::is(Bug::DoubleCapture) {
+                    self.capture_under_another_key(&placed, intent, amount).await;
+                }
                 let answer = match self.settle(provider, intent, &step).await? {
                     Reply::Done => Capture::Captured,
                     Reply::Declined { code } => Capture::Failed { code },

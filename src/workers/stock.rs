@@ -18,6 +18,7 @@ use futures_util::future::join_all;
 use super::errand::{Errands, fault, is_any, read};
 use crate::cluster::{AskError, Region};
 use crate::domain::order::{self, Draft, HOLD_SECONDS, Order};
+use crate::domain::planted::{self, Bug};
 use crate::domain::stock::{Change, Command, HoldKey, Levels, Refusal, Stock};
 use crate::domain::{Kind, Millis};
 use crate::journal::Recorded;
@@ -118,7 +119,8 @@ impl StockWorker {
     /// A hold's time is up: only the order knows whether it still wants it.
     async fn lapsed(&self, event: &Recorded, key: HoldKey) -> Result<(), ReadFault> {
         let order = self.errands.find_order(&key.order.entity()).await?;
-        if order.placed().is_some_and(order::Placed::wants_holds) {
+        let wanted = order.placed().is_some_and(order::Placed::wants_holds);
+        if wanted && !planted::is(Bug::HoldLapsesDuringCapture) {
             return Ok(());
         }
         tracing::info!(stock = %event.entity, order = %key.order, line = key.line, "a hold nobody wants any more is released");
@@ -187,6 +189,10 @@ impl Consumer for StockWorker {
                 self.finish(event, Command::Sell, done, "a line could not be sold")
                     .await
             }
+            order::Event::Cancelled {
+                reason: order::CancelReason::PaymentDeclined,
+                ..
+            } if planted::is(Bug::HoldKeptOnDecline) => Ok(()),
             order::Event::Cancelled { .. } => {
                 // Nothing that was shipped is ever cancelled: no refusal is expected.
                 self.finish(event, Command::Release, |_| false, "a line could not be released")

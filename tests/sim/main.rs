@@ -16,3 +16,4 @@ mod relay;
 mod saga;
 #[path = "../shop/mod.rs"]
 mod shop;
+mod simulate;

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod planted;
 pub mod product;
 pub mod quote;
 pub mod stock;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::Money;
 use crate::id::OrderId;
 use crate::money::allocate;
+use crate::planted::{self, Bug};
 
 /// How the shopper pays: which provider, and its token for the means of payment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +138,9 @@ impl Payment {
     /// What can still be given back, minor units: captured, less every refund that is done or under way.
     #[must_use]
     pub fn refundable(&self) -> i64 {
-        self.captured.amount - self.refund_sum(|stage| stage != RefundStage::Failed)
+        let pending = !planted::is(Bug::RefundBeyondCapture);
+        self.captured.amount
+            - self.refund_sum(|stage| stage == RefundStage::Done || (stage == RefundStage::Asked && pending))
     }
 
     /// The tax within a refund of `amount`: its share of the tax captured, such that all shares add

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::id::OrderId;
+use crate::planted::{self, Bug};
 use crate::{Entity, Kind, Millis};
 
 /// How long a hold that ended is remembered, so that a late repetition finds it. Longer than any
@@ -365,7 +366,8 @@ impl Entity for Stock {
                 }),
                 None => {
                     let available = self.levels().available();
-                    if u64::from(*quantity) > available {
+                    let spare = u64::from(planted::is(Bug::OversoldByOne));
+                    if u64::from(*quantity) > available + spare {
                         return Err(Refusal::OutOfStock { available });
                     }
                     one(Change::Held {
@@ -391,6 +393,7 @@ impl Entity for Stock {
                 }),
                 (None, Some(End::Released)) => Ok(vec![]),
                 (None, Some(End::Shipped)) => Err(Refusal::Ended),
+                (None, None) if planted::is(Bug::NoTombstone) => Ok(vec![]),
                 // Nothing to release yet: the tombstone makes the hold that is still on its way fail.
                 (None, None) => one(Change::Released {
                     key: *key,
@@ -466,7 +469,9 @@ impl Entity for Stock {
             }
             Change::Committed { key } => {
                 if let Some(hold) = self.holds.get_mut(key) {
-                    if let Stage::Held { lapses_at } = hold.stage {
+                    if let Stage::Held { lapses_at } = hold.stage
+                        && !planted::is(Bug::HoldLapsesDuringCapture)
+                    {
                         self.lapses.remove(&(lapses_at, *key));
                     }
                     hold.stage = Stage::Committed;
@@ -488,6 +493,8 @@ impl Entity for Stock {
                     self.lapses.remove(&(*lapses_at, *key));
                     self.lapses.insert((*again_at, *key));
                     *lapses_at = *again_at;
+                } else if planted::is(Bug::HoldLapsesDuringCapture) {
+                    self.lapses.retain(|(_, other)| other != key);
                 }
             }
             Change::Adjusted { .. } => {}

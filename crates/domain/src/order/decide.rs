@@ -2,6 +2,7 @@
 
 use super::{Authorisation, CancelReason, Canceller, Capture, Command, Event, Phase, Placed, Refusal};
 use crate::payment::{RefundId, RefundStage, Status};
+use crate::planted::{self, Bug};
 use crate::{Millis, Money};
 
 type Decision = Result<Vec<Event>, Refusal>;
@@ -60,6 +61,10 @@ impl Placed {
                 let mut events = vec![Event::Authorised { at }];
                 if self.held {
                     events.push(Event::CommitAsked { at });
+                    if planted::is(Bug::CaptureBeforeCommit) {
+                        let amount = self.draft.totals.total;
+                        events.push(Event::CaptureAsked { at, amount });
+                    }
                 }
                 events
             }
@@ -163,7 +168,7 @@ impl Placed {
             Phase::Confirmed => {
                 let mut events = self.cancelled(reason.clone(), at);
                 let amount = self.payment.refundable();
-                if amount > 0 {
+                if amount > 0 && !planted::is(Bug::CancelledAndKept) {
                     let tax = self.payment.refund_tax(amount);
                     let total = self.draft.totals.total;
                     events.extend(self.refund_of_cancelled(

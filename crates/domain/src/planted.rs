@@ -1,0 +1,101 @@
+//! Bugs put in on purpose, to prove that the simulation finds them.
+//!
+//! Only with the feature `planted`, which nothing but that proof turns on, and only one at a time.
+//! Without it [`is`] is `false` and nothing of this is in the binary.
+
+#[cfg(feature = "planted")]
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+/// A bug that can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bug {
+    /// An entity answers before its events are committed.
+    ReplyBeforeCommit = 1,
+    /// The journal takes appends of an older epoch.
+    NoEpochCheck,
+    /// An unknown outcome is resolved without raising the epoch.
+    UnknownUnderTheSameEpoch,
+    /// An activation loads while events of its predecessor are still queued.
+    OutrunsTheQueue,
+    /// What was queued behind a failed batch is written all the same.
+    AppliedAfterAFailure,
+    /// A taker reads the head before the last append of its predecessor is in.
+    HeadTooEarly,
+    /// An owner whose lease has run out goes on answering reads.
+    ZombieReads,
+    /// Releasing an unknown hold leaves no tombstone.
+    NoTombstone,
+    /// A snapshot is kept before its events are committed.
+    SnapshotUncommitted,
+    /// Holds stay when the payment was declined.
+    HoldKeptOnDecline,
+    /// A hold lapses while its money is being taken.
+    HoldLapsesDuringCapture,
+    /// A capture whose answer was lost is made again under another key.
+    DoubleCapture,
+    /// A position is left out.
+    PositionGap,
+    /// Timers are not read when a shard is taken.
+    LostTimer,
+    /// A consumer's watermark passes events that are only begun.
+    WatermarkRuns,
+    /// A repeated operation is done again.
+    OperationForgotten,
+    /// Refunds under way do not count against what can be refunded.
+    RefundBeyondCapture,
+    /// One unit more than there is can be held.
+    OversoldByOne,
+    /// A paid order that is cancelled is not refunded.
+    CancelledAndKept,
+    /// Money is asked for before the holds are committed.
+    CaptureBeforeCommit,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::ReplyBeforeCommit,
+        Self::NoEpochCheck,
+        Self::UnknownUnderTheSameEpoch,
+        Self::OutrunsTheQueue,
+        Self::AppliedAfterAFailure,
+        Self::HeadTooEarly,
+        Self::ZombieReads,
+        Self::NoTombstone,
+        Self::SnapshotUncommitted,
+        Self::HoldKeptOnDecline,
+        Self::HoldLapsesDuringCapture,
+        Self::DoubleCapture,
+        Self::PositionGap,
+        Self::LostTimer,
+        Self::WatermarkRuns,
+        Self::OperationForgotten,
+        Self::RefundBeyondCapture,
+        Self::OversoldByOne,
+        Self::CancelledAndKept,
+        Self::CaptureBeforeCommit,
+    ];
+}
+
+#[cfg(feature = "planted")]
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// Plants a bug in this process, or takes it out again.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.store(bug.map_or(0, |bug| bug as u8), Relaxed);
+}
+
+/// Whether this bug is planted: never, without the feature.
+#[must_use]
+#[inline]
+pub fn is(bug: Bug) -> bool {
+    #[cfg(feature = "planted")]
+    return PLANTED.load(Relaxed) == bug as u8;
+    #[cfg(not(feature = "planted"))]
+    {
+        let _ = bug;
+        false
+    }
+}

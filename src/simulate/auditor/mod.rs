@@ -1,0 +1,436 @@
+//! The auditor: what may have been answered, and what must be true, seen from outside.
+//!
+//! It reads what is committed the moment it is, knows nothing of actors, and keeps simpler books of
+//! its own: a stock is a table of holds ([`stock`]), an order a list of what came before what
+//! ([`order`]), a cart a list of lines (the shopper's own, in `shopper`). An answer is possible if it shows a committed state
+//! that was true at some moment between the question and the answer.
+
+mod order;
+mod stock;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use self::order::OrderBook;
+use self::stock::StockBook;
+use super::trace::Trace;
+use crate::actors::Hosted;
+use crate::cluster::Answer;
+use crate::domain::id::{OperationId, OrderId};
+use crate::domain::{Entity, EntityId, Kind, Millis, Shard};
+use crate::journal::{Epoch, MemoryJournal, Position, Recorded, Sequence, stored};
+
+/// What was found broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant, `I1` to `I9`.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+type Checked = Result<(), Violation>;
+
+/// A violation of `invariant`.
+pub(super) fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation {
+        invariant,
+        what: what.into(),
+    })
+}
+
+/// The auditor. Cheap to clone.
+#[derive(Clone)]
+pub struct Auditor {
+    books: Arc<Mutex<Books>>,
+    found: watch::Sender<Option<Violation>>,
+    trace: Trace,
+}
+
+struct Books {
+    journal: MemoryJournal,
+    seen: BTreeMap<Shard, (Epoch, Position)>,
+    histories: BTreeMap<EntityId, Vec<Recorded>>,
+    operations: BTreeMap<OperationId, (EntityId, Sequence)>,
+    stock: StockBook,
+    orders: OrderBook,
+}
+
+impl fmt::Debug for Auditor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auditor")
+    }
+}
+
+impl Auditor {
+    /// An auditor of this journal.
+    #[must_use]
+    pub fn new(journal: &MemoryJournal, trace: &Trace) -> Self {
+        Self {
+            books: Arc::new(Mutex::new(Books {
+                journal: journal.clone(),
+                seen: BTreeMap::new(),
+                histories: BTreeMap::new(),
+                operations: BTreeMap::new(),
+                stock: StockBook::default(),
+                orders: OrderBook::default(),
+            })),
+            found: watch::Sender::new(None),
+            trace: trace.clone(),
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Raises a violation; the first one counts.
+    pub fn accuse(&self, violation: Violation) {
+        self.trace.note(format_args!("VIOLATION {violation}"));
+        self.found.send_if_modified(|found| {
+            let first = found.is_none();
+            if first {
+                *found = Some(violation);
+            }
+            first
+        });
+    }
+
+    /// The first violation, if there was one.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Violation> {
+        self.found.borrow().clone()
+    }
+
+    /// Waits for a violation.
+    pub async fn alarm(&self) -> Violation {
+        let mut found = self.found.subscribe();
+        // The sender lives as long as this auditor.
+        match found.wait_for(Option::is_some).await.map(|found| found.clone()) {
+            Ok(Some(violation)) => violation,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn judge(&self, checked: Checked) {
+        if let Err(violation) = checked {
+            self.accuse(violation);
+        }
+    }
+
+    /// Looks at what was committed since the last time.
+    pub fn observe(&self) {
+        let checked = self.books().observe();
+        self.judge(checked);
+    }
+
+    /// How many events are committed.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.books().histories.values().map(Vec::len).sum()
+    }
+
+    /// The committed sequence of an entity now: no later answer may show less.
+    #[must_use]
+    pub fn floor(&self, entity: &EntityId) -> Sequence {
+        let mut books = self.books();
+        let checked = books.observe();
+        let floor = books.head(entity);
+        drop(books);
+        self.judge(checked);
+        floor
+    }
+
+    /// A question was answered. `floor`: what was committed when it was asked; `done`: the command
+    /// and its operation, nothing for a read.
+    pub fn answered<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        floor: Sequence,
+        done: Option<(&E::Command, OperationId)>,
+        answer: &Answer<E::View>,
+    ) {
+        let mut books = self.books();
+        let checked = books
+            .observe()
+            .and_then(|()| books.answered::<E>(entity, floor, done, answer));
+        drop(books);
+        self.judge(checked);
+    }
+
+    /// A command was refused.
+    pub fn refused<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        floor: Sequence,
+        command: &E::Command,
+        refusal: &E::Refusal,
+    ) {
+        let mut books = self.books();
+        let checked = books
+            .observe()
+            .and_then(|()| books.refused::<E>(entity, floor, command, refusal));
+        drop(books);
+        self.judge(checked);
+    }
+
+    /// A snapshot is about to be kept at this sequence.
+    pub fn snapshotted(&self, entity: &EntityId, sequence: Sequence) {
+        let head = self.floor(entity);
+        if sequence > head {
+            self.judge(broken(
+                "I5",
+                format!("a snapshot of {entity} at {sequence} holds what is not committed (head {head})"),
+            ));
+        }
+    }
+
+    /// Every entity with events, and how many.
+    #[must_use]
+    pub fn entities(&self) -> Vec<(EntityId, Sequence)> {
+        let books = self.books();
+        let count = |events: &Vec<Recorded>| Sequence(i64::try_from(events.len()).unwrap_or(i64::MAX));
+        let all = books.histories.iter();
+        all.map(|(entity, events)| (entity.clone(), count(events)))
+            .collect()
+    }
+
+    /// What an entity's committed events fold to.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn truth<E: Hosted>(&self, entity: &EntityId) -> Result<E, Violation> {
+        let books = self.books();
+        books.state::<E>(entity, books.head(entity))
+    }
+
+    /// Every order that was placed.
+    #[must_use]
+    pub fn orders(&self) -> Vec<OrderId> {
+        self.books().orders.ids()
+    }
+
+    /// What must be true once nothing moves any more. `over`: every deadline has passed too.
+    pub fn settled(&self, over: bool) {
+        let books = self.books();
+        let checked = books.settled(over);
+        drop(books);
+        self.judge(checked);
+    }
+
+    /// How many mails an order's story is worth.
+    #[must_use]
+    pub fn mails_due(&self, order: OrderId) -> usize {
+        self.books().orders.mails_due(order)
+    }
+
+    /// Net captures, as the committed payment events say, minor units.
+    #[must_use]
+    pub fn taken(&self, order: OrderId) -> (i64, i64) {
+        self.books().orders.taken(order)
+    }
+}
+
+impl Books {
+    fn head(&self, entity: &EntityId) -> Sequence {
+        let events = self.histories.get(entity).map_or(0, Vec::len);
+        Sequence(i64::try_from(events).unwrap_or(i64::MAX))
+    }
+
+    fn observe(&mut self) -> Checked {
+        let mut fresh = Vec::new();
+        for shard in self.journal.shard_count().all() {
+            let (epoch, position) = self.seen.get(&shard).copied().unwrap_or_default();
+            let (now, events) = self.journal.committed_after(shard, position);
+            let mut last = position;
+            for recorded in events {
+                if recorded.position != last.next() {
+                    return broken(
+                        "I5",
+                        format!("shard {shard}: position {} follows {last}", recorded.position),
+                    );
+                }
+                if recorded.epoch < epoch {
+                    return broken(
+                        "I5",
+                        format!(
+                            "{} was written under epoch {} of shard {shard} after epoch {epoch} was taken",
+                            recorded.entity, recorded.epoch
+                        ),
+                    );
+                }
+                last = recorded.position;
+                fresh.push(recorded);
+            }
+            self.seen.insert(shard, (now, last));
+        }
+        for recorded in &fresh {
+            self.enter(recorded)?;
+        }
+        for recorded in &fresh {
+            self.cross_check(recorded)?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, recorded: &Recorded) -> Checked {
+        let entity = &recorded.entity;
+        let expected = self.head(entity).next();
+        if recorded.sequence != expected {
+            return broken(
+                "I5",
+                format!(
+                    "{entity}: sequence {} where {expected} is next",
+                    recorded.sequence
+                ),
+            );
+        }
+        if let Some(operation) = recorded.operation {
+            let before = self.operations.get(&operation);
+            // One decision may be several events, one after the other.
+            let continues = before.is_some_and(|(of, at)| of == entity && at.next() == recorded.sequence);
+            if before.is_some() && !continues {
+                return broken("I4", format!("{entity} did operation {operation} twice"));
+            }
+            self.operations
+                .insert(operation, (entity.clone(), recorded.sequence));
+        }
+        match entity.kind() {
+            Kind::Stock => self.stock.enter(recorded)?,
+            Kind::Order => self.orders.enter(recorded)?,
+            Kind::Cart => self.orders.enter_cart(recorded)?,
+            Kind::Product => {}
+        }
+        self.histories
+            .entry(entity.clone())
+            .or_default()
+            .push(recorded.clone());
+        Ok(())
+    }
+
+    fn cross_check(&self, recorded: &Recorded) -> Checked {
+        match recorded.entity.kind() {
+            Kind::Stock => self.stock.check(recorded, &self.orders),
+            Kind::Order => self.orders.check(recorded, &self.stock),
+            Kind::Cart | Kind::Product => Ok(()),
+        }
+    }
+
+    fn state<E: Entity>(&self, entity: &EntityId, at: Sequence) -> Result<E, Violation> {
+        let mut state = E::default();
+        let until = usize::try_from(at.0).unwrap_or(0);
+        for recorded in self.histories.get(entity).into_iter().flatten().take(until) {
+            match stored::decode::<E>(recorded) {
+                Ok(event) => state.apply(&event),
+                Err(fault) => return broken("I5", format!("an event of {entity} cannot be read: {fault}")),
+            }
+        }
+        Ok(state)
+    }
+
+    fn answered<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        floor: Sequence,
+        done: Option<(&E::Command, OperationId)>,
+        answer: &Answer<E::View>,
+    ) -> Checked {
+        let head = self.head(entity);
+        let shown = answer.sequence;
+        if shown < floor {
+            return broken(
+                "I8",
+                format!("{entity} showed {shown} when {floor} had been committed before it was asked"),
+            );
+        }
+        if shown > head {
+            return broken(
+                "I1",
+                format!("{entity} answered at {shown}, and only {head} is committed"),
+            );
+        }
+        let state: E = self.state(entity, shown)?;
+        if as_text(&state.view()) != as_text(&answer.view) {
+            return broken(
+                "I5",
+                format!("{entity} at {shown} showed what its events do not say"),
+            );
+        }
+        if let Some(last) = usize::try_from(shown.0 - 1)
+            .ok()
+            .and_then(|n| self.histories.get(entity)?.get(n))
+            && (answer.token.shard != last.shard || answer.token.position < last.position)
+        {
+            return broken(
+                "I8",
+                format!(
+                    "{entity}: the token {} does not cover what was shown at {shown}",
+                    answer.token
+                ),
+            );
+        }
+        let Some((command, operation)) = done else {
+            return Ok(());
+        };
+        match self.operations.get(&operation) {
+            Some((of, _)) if of != entity => broken(
+                "I4",
+                format!("operation {operation} was done by {of} instead of {entity}"),
+            ),
+            Some((_, at)) if *at > shown => broken(
+                "I1",
+                format!("{entity} acknowledged {operation} without showing it"),
+            ),
+            Some(_) => Ok(()),
+            None if answer.repeated => broken(
+                "I1",
+                format!("{entity} says it did {operation} before, and it never did"),
+            ),
+            // Only a command that changes nothing leaves nothing in the journal.
+            None => match state.decide(command, Millis::default()) {
+                Ok(events) if events.is_empty() => Ok(()),
+                _ => broken(
+                    "I1",
+                    format!("{entity} acknowledged {operation}, which is not in the journal"),
+                ),
+            },
+        }
+    }
+
+    fn refused<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        floor: Sequence,
+        command: &E::Command,
+        refusal: &E::Refusal,
+    ) -> Checked {
+        for at in floor.0..=self.head(entity).0 {
+            let state: E = self.state(entity, Sequence(at))?;
+            if state.decide(command, Millis::default()).as_ref() == Err(refusal) {
+                return Ok(());
+            }
+        }
+        broken(
+            "I8",
+            format!("{entity} refused with \"{refusal}\", and no committed state of that time does"),
+        )
+    }
+
+    fn settled(&self, over: bool) -> Checked {
+        self.orders.settled(over)?;
+        self.stock.settled(over, &self.orders)
+    }
+}
+
+fn as_text<T: serde::Serialize>(shown: &T) -> String {
+    serde_json::to_string(shown).unwrap_or_else(|error| error.to_string())
+}

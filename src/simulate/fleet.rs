@@ -1,0 +1,210 @@
+//! The nodes together, and what befalls them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::auditor::Violation;
+use super::plan::Mishap;
+use super::provider::Mood;
+use super::site::{Site, World};
+use super::ways::Ways;
+use crate::domain::Shard;
+use crate::journal::Journal as _;
+
+/// How long shards may take to open when nothing stands in the way.
+const OPEN_LIMIT: Duration = Duration::from_secs(120);
+
+/// The nodes.
+pub(super) struct Fleet {
+    world: World,
+    ways: Ways,
+    sites: Vec<Option<Site>>,
+    lives: u64,
+    /// What is going to happen, in order.
+    agenda: BTreeMap<(Instant, u32), Turn>,
+    turns: u32,
+}
+
+/// Something on the agenda.
+enum Turn {
+    Befall(Mishap),
+    Reopen(usize),
+    Reconnect(usize),
+    Calm,
+    MailUp,
+    BookUp,
+}
+
+impl Fleet {
+    pub fn new(world: World, ways: Ways) -> Self {
+        Self {
+            sites: (0..world.plan.nodes).map(|_| None).collect(),
+            world,
+            ways,
+            lives: 0,
+            agenda: BTreeMap::new(),
+            turns: 0,
+        }
+    }
+
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.sites.iter().flatten()
+    }
+
+    async fn open(&mut self, index: usize) {
+        self.lives += 1;
+        match Site::open(&self.world, index, self.lives).await {
+            Ok(site) => {
+                self.ways.set(index, Some(site.region.clone()));
+                self.sites[index] = Some(site);
+            }
+            Err(failure) => self.world.auditor.accuse(Violation {
+                invariant: "I7",
+                what: format!("node {index} does not start: {failure}"),
+            }),
+        }
+    }
+
+    pub async fn open_all(&mut self) {
+        for index in 0..self.sites.len() {
+            self.open(index).await;
+        }
+        self.await_shards().await;
+    }
+
+    async fn await_shards(&self) {
+        for site in self.sites() {
+            if !site.ready(OPEN_LIMIT).await {
+                self.world.auditor.accuse(Violation {
+                    invariant: "I7",
+                    what: format!("the shards of node {} do not open", site.index),
+                });
+            }
+        }
+    }
+
+    fn plan(&mut self, wait: Duration, turn: Turn) {
+        self.turns += 1;
+        self.agenda
+            .insert((self.world.clock.instant() + wait, self.turns), turn);
+    }
+
+    /// Everything that goes wrong, at its time.
+    pub async fn suffer(&mut self) {
+        let plan = std::sync::Arc::clone(&self.world.plan);
+        for (at, mishap) in &plan.mishaps {
+            self.plan(*at, Turn::Befall(mishap.clone()));
+        }
+        while let Some(((at, _), turn)) = self.agenda.pop_first() {
+            let wait = at.saturating_duration_since(self.world.clock.instant());
+            self.world.clock.sleep(wait).await;
+            self.turn(turn).await;
+        }
+    }
+
+    async fn turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Befall(mishap) => {
+                self.world.trace.note(format_args!("MISHAP {mishap:?}"));
+                self.befall(mishap).await;
+            }
+            Turn::Reopen(index) => {
+                if self.sites[index].is_none() {
+                    self.open(index).await;
+                }
+            }
+            Turn::Reconnect(index) => {
+                if let Some(site) = &self.sites[index] {
+                    site.wire.cut(false);
+                }
+            }
+            Turn::Calm => self.world.moods.set(Mood::Good),
+            Turn::MailUp => self.world.mail.down(false),
+            Turn::BookUp => self.world.book.down(false),
+        }
+    }
+
+    async fn befall(&mut self, mishap: Mishap) {
+        match mishap {
+            Mishap::Journal(index, fault) => {
+                if let Some(site) = &self.sites[index] {
+                    site.wire.inner().inject(fault);
+                }
+            }
+            Mishap::Crash(index, down) => {
+                if let Some(site) = self.sites[index].take() {
+                    self.ways.set(index, None);
+                    site.crash().await;
+                    self.plan(down, Turn::Reopen(index));
+                }
+            }
+            Mishap::Kill(index) => {
+                if let Some(site) = &self.sites[index] {
+                    let victim = site.doom_one(&self.world.clock);
+                    self.world.trace.note(format_args!("doomed {victim:?}"));
+                }
+            }
+            Mishap::CutOff(index, long) => {
+                if let Some(site) = &self.sites[index] {
+                    site.wire.cut(true);
+                    self.plan(long, Turn::Reconnect(index));
+                }
+            }
+            Mishap::Thief(shard) => {
+                // The stranger is nobody's member and holds nothing.
+                if let Err(fault) = self.world.journal.claim(Shard(shard), "thief/1").await {
+                    self.world.trace.note(format_args!("the thief failed: {fault}"));
+                }
+            }
+            Mishap::ClockJump(index, by_ms) => {
+                if let Some(site) = &self.sites[index] {
+                    site.clock.jump(by_ms);
+                }
+            }
+            Mishap::RoughProvider(long) => {
+                self.world.moods.set(Mood::Rough);
+                self.plan(long, Turn::Calm);
+            }
+            Mishap::ProviderDown(long) => {
+                self.world.moods.set(Mood::Down);
+                self.plan(long, Turn::Calm);
+            }
+            Mishap::MailDown(long) => {
+                self.world.mail.down(true);
+                self.plan(long, Turn::MailUp);
+            }
+            Mishap::BookDown(long) => {
+                self.world.book.down(true);
+                self.plan(long, Turn::BookUp);
+            }
+            Mishap::Part(..) | Mishap::RoughLink(_) => {}
+        }
+    }
+
+    /// Everything works again.
+    pub async fn heal(&mut self) {
+        self.world.trace.note(format_args!("everything heals"));
+        self.world.moods.set(Mood::Good);
+        self.world.mail.down(false);
+        self.world.book.down(false);
+        for index in 0..self.sites.len() {
+            let failed = self.sites[index]
+                .as_ref()
+                .is_none_or(|site| site.has_failed().is_some());
+            if let Some(site) = &self.sites[index] {
+                site.wire.cut(false);
+                site.wire.inner().heal();
+                site.set_clock_right(&self.world.clock);
+            }
+            if failed {
+                if let Some(site) = self.sites[index].take() {
+                    site.crash().await;
+                }
+                self.open(index).await;
+            }
+        }
+        self.await_shards().await;
+    }
+}

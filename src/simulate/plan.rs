@@ -1,0 +1,292 @@
+//! What a simulation is going to do: drawn from its seed before it begins, so that it can be
+//! printed, replayed, and shrunk by leaving parts out.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::Millis;
+use crate::journal::memory::Fault;
+
+/// The SKU that runs out.
+pub const SCARCE: &str = "SCARCE";
+/// SKUs that never do.
+pub const PLENTY: [&str; 2] = ["PLENTY-1", "PLENTY-2"];
+/// The tokens of the sandbox, each as often as it is worth.
+const TOKENS: [&str; 12] = [
+    "tok_approve",
+    "tok_approve",
+    "tok_approve",
+    "tok_slow_5s",
+    "tok_error_twice",
+    "tok_duplicate_webhook",
+    "tok_timeout_charged",
+    "tok_timeout_not_charged",
+    "tok_decline",
+    "tok_insufficient_funds",
+    "tok_3ds",
+    "tok_3ds",
+];
+
+/// Everything that is going to happen.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What it was drawn from; also the chance of the run itself.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many shards.
+    pub shards: u16,
+    /// Units of [`SCARCE`].
+    pub units: i64,
+    /// After how many events an entity is snapshotted.
+    pub snapshot_every: i64,
+    /// What each shopper does, in turn.
+    pub shoppers: Vec<Vec<Step>>,
+    /// What goes wrong, and when, counted from the opening.
+    pub mishaps: Vec<(Duration, Mishap)>,
+}
+
+/// One thing a shopper (or the seller about the shopper's order) does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Has so many of a SKU, quoted at this price, minor units.
+    SetLine(&'static str, u32, i64),
+    /// Empties the cart.
+    Clear,
+    /// Looks at the cart.
+    Look,
+    /// Checks out with this token.
+    CheckOut(&'static str),
+    /// Answers the confirm step of the last order.
+    Confirm(bool),
+    /// Cancels the last order.
+    Cancel,
+    /// Has the last order packed.
+    Pack,
+    /// Has the last order shipped.
+    Ship,
+    /// Has the last order delivered.
+    Deliver,
+    /// Has an amount of the last order refunded, minor units.
+    Refund(i64),
+    /// Looks at the last order.
+    LookAtOrder,
+    /// Counts a delivery (or a loss) of [`SCARCE`].
+    Adjust(i64),
+    /// Does nothing for a while.
+    Wait(Duration),
+    /// Does the step twice at the same moment, as a double click does.
+    Twice(Box<Step>),
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// Befalls the next fitting call of a node to the journal.
+    Journal(usize, Fault),
+    /// A node dies and comes back after a while.
+    Crash(usize, Duration),
+    /// One actor of a node dies; which one is drawn when it happens.
+    Kill(usize),
+    /// A node cannot reach the journal for a while.
+    CutOff(usize, Duration),
+    /// Two nodes cannot reach each other for a while.
+    Part(usize, usize, Duration),
+    /// Messages between nodes are lost, doubled and late for a while.
+    RoughLink(Duration),
+    /// A stranger takes a shard's lease and does nothing with it.
+    Thief(u16),
+    /// A node's wall clock jumps by so many milliseconds.
+    ClockJump(usize, i64),
+    /// The provider loses requests and answers, answers late, twice, or with what it knew before.
+    RoughProvider(Duration),
+    /// The provider answers nothing.
+    ProviderDown(Duration),
+    /// No mail goes out.
+    MailDown(Duration),
+    /// The relay's book cannot be reached.
+    BookDown(Duration),
+}
+
+impl Mishap {
+    /// Whether orders may end otherwise than their payment says because of it: a deadline may pass
+    /// meanwhile.
+    #[must_use]
+    pub fn may_cost_orders(&self) -> bool {
+        match self {
+            Self::ClockJump(..) => true,
+            Self::ProviderDown(long) | Self::CutOff(_, long) => *long > Duration::from_secs(60),
+            _ => false,
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of a seed, with so many shopper steps in all. `nodes`: how many, or drawn.
+    #[must_use]
+    pub fn draw(seed: u64, steps: u32, nodes: Option<usize>) -> Self {
+        let dice = Clock::simulated(seed, Millis(0));
+        let below = |bound: u64| dice.random_below(bound);
+        let nodes = nodes.unwrap_or(1);
+        let shards = [1, 2, 4, 8][index(below(4))];
+        let crowd = 2 + index(below(6));
+        let mut shoppers = vec![Vec::new(); crowd];
+        for n in 0..steps {
+            let shopper = &mut shoppers[index(below(crowd as u64))];
+            shopper.push(draw_step(&dice, n));
+        }
+        let span = Duration::from_millis(200 + u64::from(steps) * 40);
+        let mishaps = match below(8) {
+            // One in eight has nothing but the journal's and the network's own pace.
+            0 => 0,
+            few @ 1..5 => few,
+            _ => 4 + below(12),
+        };
+        let mut mishaps: Vec<(Duration, Mishap)> = (0..mishaps)
+            .map(|_| {
+                let at = Duration::from_micros(below(micros(span)));
+                (at, draw_mishap(&dice, nodes, shards))
+            })
+            .collect();
+        mishaps.sort_by_key(|(at, _)| *at);
+        Self {
+            seed,
+            nodes,
+            shards,
+            units: 1 + i64::try_from(below(12)).unwrap_or(0),
+            snapshot_every: [2, 3, 5, 10, 1_000][index(below(5))],
+            shoppers,
+            mishaps,
+        }
+    }
+
+    /// How many parts it has: what shrinking makes fewer.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.shoppers.iter().map(Vec::len).sum::<usize>() + self.mishaps.len()
+    }
+
+    /// How far the clocks are wrong at the most: deadlines may come that much later.
+    #[must_use]
+    pub fn clocks_off(&self) -> Duration {
+        let jumps = self.mishaps.iter().filter_map(|(_, mishap)| match mishap {
+            Mishap::ClockJump(_, by_ms) => Some(Duration::from_millis(by_ms.unsigned_abs())),
+            _ => None,
+        });
+        jumps.sum()
+    }
+
+    /// Whether every order must end as its payment says.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        !self.mishaps.iter().any(|(_, mishap)| mishap.may_cost_orders())
+    }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(0)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn draw_step(dice: &Clock, n: u32) -> Step {
+    let below = |bound: u64| dice.random_below(bound);
+    let sku = || match below(5) {
+        0 => PLENTY[1],
+        1 | 2 => PLENTY[0],
+        _ => SCARCE,
+    };
+    match below(30) {
+        0..9 => {
+            // Unlike every other, so that each one changes the cart.
+            let price = 1_000 + i64::from(n) * 10;
+            let quantity = u32::try_from(below(4)).unwrap_or(0);
+            let step = Step::SetLine(sku(), quantity, price);
+            if below(5) == 0 {
+                Step::Twice(Box::new(step))
+            } else {
+                step
+            }
+        }
+        9 => Step::Clear,
+        10 | 11 => Step::Look,
+        12..17 => {
+            let step = Step::CheckOut(TOKENS[index(below(12))]);
+            if below(4) == 0 {
+                Step::Twice(Box::new(step))
+            } else {
+                step
+            }
+        }
+        17 | 18 => Step::Confirm(below(3) > 0),
+        19 => Step::Cancel,
+        20 => Step::Pack,
+        21 => Step::Ship,
+        22 => Step::Deliver,
+        23 => {
+            let step = Step::Refund(1 + i64::try_from(below(2_500)).unwrap_or(0));
+            if below(3) == 0 {
+                Step::Twice(Box::new(step))
+            } else {
+                step
+            }
+        }
+        24 | 25 => Step::LookAtOrder,
+        26 => Step::Adjust([3, 1, -1, -2][index(below(4))]),
+        27 => Step::Wait(Duration::from_secs(below(240))),
+        _ => Step::Wait(Duration::from_millis(below(2_500))),
+    }
+}
+
+fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
+    let below = |bound: u64| dice.random_below(bound);
+    let node = || index(below(nodes as u64));
+    let millis = |most: u64| Duration::from_millis(below(most));
+    let slow = || Duration::from_micros(below(80_000));
+    match below(34) {
+        0..3 => Mishap::Journal(node(), Fault::AnswerLost),
+        3 | 4 => Mishap::Journal(node(), Fault::RequestLost),
+        5 | 6 => Mishap::Journal(node(), Fault::RequestLate(slow())),
+        7 => Mishap::Journal(node(), Fault::WriteRefused),
+        8 => Mishap::Journal(node(), Fault::WriteSlow(slow() * 8)),
+        9 => Mishap::Journal(node(), Fault::AnswerSlow(slow() * 8)),
+        10 => Mishap::Journal(node(), Fault::ClaimFails),
+        11 => Mishap::Journal(node(), Fault::ClaimLost),
+        12 => Mishap::Journal(node(), Fault::ReadFails),
+        13 => Mishap::Journal(node(), Fault::ReadSlow(slow())),
+        14..17 => Mishap::Crash(node(), millis(4_000)),
+        17..20 => Mishap::Kill(node()),
+        20..22 => Mishap::CutOff(node(), millis(6_000)),
+        22 => Mishap::CutOff(node(), Duration::from_secs(below(120))),
+        23 | 24 => Mishap::Part(node(), node(), millis(5_000)),
+        25 => Mishap::RoughLink(millis(30_000)),
+        26 | 27 => Mishap::Thief(u16::try_from(below(u64::from(shards))).unwrap_or(0)),
+        28 => Mishap::ClockJump(node(), [3_600_000, 60_000, -60_000, -3_600_000][index(below(4))]),
+        29 | 30 => Mishap::RoughProvider(millis(20_000)),
+        31 => Mishap::ProviderDown(Duration::from_secs([5, 30, 1_500][index(below(3))])),
+        32 => Mishap::MailDown(millis(20_000)),
+        _ => Mishap::BookDown(millis(5_000)),
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "seed {}: {} nodes, {} shards, {} units of {SCARCE}, a snapshot every {} events",
+            self.seed, self.nodes, self.shards, self.units, self.snapshot_every
+        )?;
+        for (shopper, steps) in self.shoppers.iter().enumerate() {
+            if !steps.is_empty() {
+                writeln!(f, "  shopper {shopper}: {steps:?}")?;
+            }
+        }
+        for (at, mishap) in &self.mishaps {
+            writeln!(f, "  at {at:?}: {mishap:?}")?;
+        }
+        Ok(())
+    }
+}

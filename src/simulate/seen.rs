@@ -1,0 +1,206 @@
+//! The journal as one node sees it: over a wire that takes its time, that can be cut, and that the
+//! auditor listens to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::auditor::{Auditor, Violation};
+use super::trace::Trace;
+use crate::clock::Clock;
+use crate::domain::{EntityId, Millis, Shard, ShardCount};
+use crate::journal::{
+    Batch, History, Journal, JournalFault, Lease, MemoryJournal, Orphans, Position, Recorded, Remembered,
+    RequestKey, Sequence, Snapshot, Survey, Timer, WriteFault,
+};
+
+/// The longest a call is under way, each way, on a good day.
+const PACE: u64 = 1_500;
+/// After how long a call over a cut wire is given up.
+const GIVEN_UP: Duration = Duration::from_millis(300);
+
+/// One node's wire to the journal.
+#[derive(Clone, Debug)]
+pub struct SeenJournal {
+    inner: MemoryJournal,
+    node: usize,
+    clock: Clock,
+    auditor: Auditor,
+    trace: Trace,
+    cut: Arc<AtomicBool>,
+}
+
+impl SeenJournal {
+    /// The wire of node `node` to `journal`.
+    #[must_use]
+    pub fn new(journal: MemoryJournal, node: usize, clock: Clock, auditor: &Auditor, trace: &Trace) -> Self {
+        Self {
+            inner: journal,
+            node,
+            clock,
+            auditor: auditor.clone(),
+            trace: trace.clone(),
+            cut: Arc::default(),
+        }
+    }
+
+    /// Cuts the wire, or mends it.
+    pub fn cut(&self, cut: bool) {
+        self.cut.store(cut, Relaxed);
+    }
+
+    /// The journal at its end, for faults.
+    #[must_use]
+    pub const fn inner(&self) -> &MemoryJournal {
+        &self.inner
+    }
+
+    async fn travel(&self) {
+        let wait = Duration::from_micros(self.clock.random_below(PACE));
+        self.clock.sleep(wait).await;
+    }
+
+    /// On its way there: fails if the wire is cut.
+    async fn go(&self) -> Result<(), JournalFault> {
+        self.travel().await;
+        if self.cut.load(Relaxed) {
+            self.clock.sleep(GIVEN_UP).await;
+            return Err(JournalFault::Injected("the wire to the journal is cut"));
+        }
+        Ok(())
+    }
+
+    async fn ask<T>(
+        &self,
+        answer: impl Future<Output = Result<T, JournalFault>> + Send,
+    ) -> Result<T, JournalFault> {
+        self.go().await?;
+        let answer = answer.await;
+        self.travel().await;
+        if self.cut.load(Relaxed) {
+            self.clock.sleep(GIVEN_UP).await;
+            return Err(JournalFault::Injected("the wire to the journal was cut"));
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl Journal for SeenJournal {
+    fn shards(&self) -> ShardCount {
+        self.inner.shards()
+    }
+
+    async fn claim(&self, shard: Shard, owner: &str) -> Result<Lease, JournalFault> {
+        let lease = self
+            .ask(async {
+                let lease = self.inner.claim(shard, owner).await;
+                self.auditor.observe();
+                lease
+            })
+            .await;
+        match &lease {
+            Ok(lease) => self.trace.note(format_args!(
+                "n{} holds shard {shard} at epoch {}, head {}",
+                self.node, lease.epoch, lease.head
+            )),
+            Err(fault) => self
+                .trace
+                .note(format_args!("n{} does not get shard {shard}: {fault}", self.node)),
+        }
+        lease
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Vec<Shard>, WriteFault> {
+        let unknown = |reason: &str| WriteFault::Unknown {
+            reason: reason.to_owned(),
+        };
+        if let Err(fault) = self.go().await {
+            return Err(unknown(&fault.to_string()));
+        }
+        let written = self.inner.write(batch).await;
+        self.auditor.observe();
+        for (append, first) in &batch.appends {
+            self.trace.note(format_args!(
+                "n{} writes {}/{} at {}+{}: {} {}",
+                self.node,
+                append.entity,
+                append.after,
+                append.shard,
+                first,
+                append.events.len(),
+                match &written {
+                    Ok(fenced) if fenced.contains(&append.shard) => "fenced",
+                    Ok(_) => "written",
+                    Err(WriteFault::NotWritten { .. }) => "not written",
+                    Err(WriteFault::Unknown { .. }) => "unknown",
+                }
+            ));
+        }
+        if let Err(WriteFault::NotWritten {
+            constraint: Some(constraint),
+            reason,
+        }) = &written
+            && constraint.starts_with("journal_")
+        {
+            // Under its own epoch a writer knows every event there is.
+            self.auditor.accuse(Violation {
+                invariant: "I5",
+                what: format!("two writers in one epoch: {reason}"),
+            });
+        }
+        self.travel().await;
+        if self.cut.load(Relaxed) {
+            self.clock.sleep(GIVEN_UP).await;
+            return Err(unknown("the wire to the journal was cut"));
+        }
+        written
+    }
+
+    async fn load(&self, entities: &[EntityId]) -> Result<Vec<History>, JournalFault> {
+        self.ask(self.inner.load(entities)).await
+    }
+
+    async fn events(&self, entity: &EntityId, until: Sequence) -> Result<Vec<Recorded>, JournalFault> {
+        self.ask(self.inner.events(entity, until)).await
+    }
+
+    async fn read(&self, shard: Shard, after: Position, limit: usize) -> Result<Vec<Recorded>, JournalFault> {
+        self.ask(self.inner.read(shard, after, limit)).await
+    }
+
+    async fn head(&self, shard: Shard) -> Result<Position, JournalFault> {
+        self.ask(self.inner.head(shard)).await
+    }
+
+    async fn timers(&self, shard: Shard) -> Result<Vec<Timer>, JournalFault> {
+        self.ask(self.inner.timers(shard)).await
+    }
+
+    async fn keep_snapshot(&self, snapshot: &Snapshot) -> Result<(), JournalFault> {
+        self.auditor.snapshotted(&snapshot.entity, snapshot.sequence);
+        self.trace.note(format_args!(
+            "n{} keeps a snapshot of {} at {}",
+            self.node, snapshot.entity, snapshot.sequence
+        ));
+        self.ask(self.inner.keep_snapshot(snapshot)).await
+    }
+
+    async fn remembered(&self, key: RequestKey) -> Result<Option<Remembered>, JournalFault> {
+        self.ask(self.inner.remembered(key)).await
+    }
+
+    async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault> {
+        self.ask(self.inner.forget(before, limit)).await
+    }
+
+    async fn survey(&self, from: &[(Shard, Position)]) -> Result<Survey, JournalFault> {
+        self.ask(self.inner.survey(from)).await
+    }
+
+    async fn orphans(&self) -> Result<Orphans, JournalFault> {
+        self.ask(self.inner.orphans()).await
+    }
+}

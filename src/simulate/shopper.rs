@@ -1,0 +1,334 @@
+//! A shopper (and the seller who handles the shopper's orders): asks, bears silence, asks the same
+//! again, and knows what the answers must be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::auditor::{Auditor, Violation};
+use super::plan::{SCARCE, Step};
+use super::site::World;
+use super::ways::Ways;
+use crate::actors::Hosted;
+use crate::cluster::{Answer, Ask, AskError};
+use crate::domain::address::Address;
+use crate::domain::cart::{self, Cart};
+use crate::domain::id::{CartId, CustomerId, OperationId, OrderId, Sku};
+use crate::domain::order::{self, Canceller, Draft, Line, Order};
+use crate::domain::payment::{Method, RefundId};
+use crate::domain::quote::Tariff;
+use crate::domain::stock::{self, Stock};
+use crate::domain::{EntityId, Money};
+use crate::provider::sandbox;
+
+/// How often the same is asked before the shop is called dead: some ten virtual minutes.
+const TRIES: u32 = 400;
+/// The longest pause before asking again.
+const PAUSE: u64 = 3_000;
+
+/// What a shopper knows of the own cart: all that a cart is, seen from outside.
+#[derive(Clone, Debug, Default)]
+struct Basket {
+    lines: BTreeMap<Sku, (u32, i64)>,
+    checkouts: u64,
+}
+
+/// A shopper.
+pub(super) struct Shopper {
+    number: usize,
+    world: World,
+    ways: Ways,
+    customer: CustomerId,
+    basket: Basket,
+    orders: Vec<(OrderId, &'static str)>,
+    asked: u64,
+}
+
+/// How a command ended.
+type Outcome<E> = Result<Answer<<E as crate::domain::Entity>::View>, <E as crate::domain::Entity>::Refusal>;
+
+impl Shopper {
+    pub fn new(number: usize, world: &World, ways: &Ways) -> Self {
+        let customer = Uuid::from_u128(0x5000 + u128::try_from(number).unwrap_or(0));
+        Self {
+            number,
+            world: world.clone(),
+            ways: ways.clone(),
+            customer: CustomerId(customer),
+            basket: Basket::default(),
+            orders: vec![],
+            asked: 0,
+        }
+    }
+
+    /// Does everything, in turn; answers with the orders and how they were paid.
+    pub async fn shop(mut self) -> Vec<(OrderId, &'static str)> {
+        let plan = Arc::clone(&self.world.plan);
+        for step in &plan.shoppers[self.number] {
+            let pause = Duration::from_micros(self.world.clock.random_below(40_000));
+            self.world.clock.sleep(pause).await;
+            self.world
+                .trace
+                .note(format_args!("shopper {}: {step:?}", self.number));
+            match step {
+                Step::Twice(step) => self.step(step, true).await,
+                step => self.step(step, false).await,
+            }
+        }
+        self.orders
+    }
+
+    async fn step(&mut self, step: &Step, twice: bool) {
+        match step {
+            Step::Wait(long) => self.world.clock.sleep(*long).await,
+            Step::SetLine(sku, quantity, price) => self.set_line(sku, *quantity, *price, twice).await,
+            Step::Clear => {
+                if let Ok(answer) = self
+                    .ask::<Cart>(&self.cart().entity(), cart::Command::Clear, false)
+                    .await
+                {
+                    self.basket.lines.clear();
+                    self.check_cart(&answer.view);
+                }
+            }
+            Step::Look => {
+                if let Some(answer) = self.read::<Cart>(&self.cart().entity()).await {
+                    self.check_cart(&answer.view);
+                }
+            }
+            Step::CheckOut(token) => self.check_out(token, twice).await,
+            Step::Confirm(succeed) => {
+                self.order(order::Command::ConfirmPayment { succeed: *succeed }, twice)
+                    .await;
+            }
+            Step::Cancel => {
+                self.order(order::Command::Cancel(Canceller::Shopper), twice)
+                    .await
+            }
+            Step::Pack => self.order(order::Command::Pack, twice).await,
+            Step::Ship => {
+                let ship = order::Command::Ship {
+                    carrier: "DHL".to_owned(),
+                    tracking_number: "00340".to_owned(),
+                };
+                self.order(ship, twice).await;
+            }
+            Step::Deliver => self.order(order::Command::Deliver, twice).await,
+            Step::Refund(amount) => {
+                let refund = order::Command::Refund {
+                    refund: RefundId(self.operation().0),
+                    amount: Money::eur(*amount),
+                    reason: "a scratch".to_owned(),
+                };
+                self.order(refund, twice).await;
+            }
+            Step::LookAtOrder => {
+                if let Some((order, _)) = self.orders.last().copied() {
+                    self.read::<Order>(&order.entity()).await;
+                }
+            }
+            Step::Adjust(delta) => {
+                let adjust = stock::Command::Adjust {
+                    delta: *delta,
+                    reason: "counted".to_owned(),
+                };
+                if let Ok(sku) = SCARCE.parse::<Sku>() {
+                    // Refused when there are not that many: the auditor knows.
+                    drop(self.ask::<Stock>(&sku.stock(), adjust, false).await);
+                }
+            }
+            Step::Twice(_) => {}
+        }
+    }
+
+    const fn cart(&self) -> CartId {
+        CartId::of(self.customer)
+    }
+
+    fn operation(&mut self) -> OperationId {
+        self.asked += 1;
+        OperationId::derive(self.customer.0, &self.asked.to_string())
+    }
+
+    async fn set_line(&mut self, sku: &str, quantity: u32, price: i64, twice: bool) {
+        let Ok(sku) = sku.parse::<Sku>() else { return };
+        let command = cart::Command::SetLine {
+            sku: sku.clone(),
+            quantity,
+            quoted: Money::eur(price),
+        };
+        match self.ask::<Cart>(&self.cart().entity(), command, twice).await {
+            Ok(answer) => {
+                if quantity == 0 {
+                    self.basket.lines.remove(&sku);
+                } else {
+                    self.basket.lines.insert(sku, (quantity, price));
+                }
+                self.check_cart(&answer.view);
+            }
+            Err(refusal) => self.accuse("I8", format!("a line was refused: {refusal}")),
+        }
+    }
+
+    /// The edge's way: read the cart, seal it, place the order.
+    async fn check_out(&mut self, token: &'static str, twice: bool) {
+        let entity = self.cart().entity();
+        let Some(answer) = self.read::<Cart>(&entity).await else {
+            return;
+        };
+        self.check_cart(&answer.view);
+        let lines: Vec<Line> = answer
+            .view
+            .lines
+            .iter()
+            .map(|line| {
+                let total = line.quoted.amount * i64::from(line.quantity);
+                Line {
+                    sku: line.sku.clone(),
+                    name: format!("Thing {}", line.sku),
+                    quantity: line.quantity,
+                    unit_price: line.quoted,
+                    line_total: Money::eur(total),
+                }
+            })
+            .collect();
+        let subtotal = lines.iter().map(|line| line.line_total.amount).sum();
+        let draft = Draft {
+            customer: self.customer,
+            cart: self.cart(),
+            email: "ada@example.org".to_owned(),
+            shipping_address: Address {
+                name: "Ada".to_owned(),
+                ..Address::default()
+            },
+            totals: Tariff::default().totals(subtotal, Default::default()),
+            lines,
+            payment: Method {
+                provider: sandbox::NAME.to_owned(),
+                token: token.to_owned(),
+            },
+            ..Draft::default()
+        };
+        let command = cart::Command::CheckOut {
+            version: answer.view.version,
+            draft: Box::new(draft.clone()),
+        };
+        match self.ask::<Cart>(&entity, command, twice).await {
+            Ok(answer) => {
+                self.basket.lines.clear();
+                self.basket.checkouts += 1;
+                self.check_cart(&answer.view);
+                let Some(sealed) = answer.view.last_checkout else {
+                    return self.accuse("I4", "a cart was checked out and does not know it".to_owned());
+                };
+                self.orders.push((sealed.order, token));
+                // One edge in four dies here, and the worker places the order.
+                if self.world.clock.random_below(4) > 0 {
+                    let draft = Draft {
+                        checkout: sealed.number,
+                        placed_at: sealed.placed_at,
+                        ..draft
+                    };
+                    self.order(order::Command::Place(Arc::new(draft)), false).await;
+                }
+            }
+            Err(cart::Refusal::Empty) if self.basket.lines.is_empty() => {}
+            Err(refusal) => self.accuse("I8", format!("a checkout was refused: {refusal}")),
+        }
+    }
+
+    /// Asks the newest order.
+    async fn order(&mut self, command: order::Command, twice: bool) {
+        if let Some((order, _)) = self.orders.last().copied() {
+            // Refused when it does not fit: the auditor knows whether that could be.
+            drop(self.ask::<Order>(&order.entity(), command, twice).await);
+        }
+    }
+
+    fn check_cart(&self, cart: &Cart) {
+        let shown: BTreeMap<Sku, (u32, i64)> = cart
+            .lines
+            .iter()
+            .map(|line| (line.sku.clone(), (line.quantity, line.quoted.amount)))
+            .collect();
+        if shown != self.basket.lines || cart.checkouts != self.basket.checkouts {
+            self.accuse(
+                "I8",
+                format!("shopper {} sees {shown:?} and has {:?}", self.number, self.basket),
+            );
+        }
+    }
+
+    fn accuse(&self, invariant: &'static str, what: String) {
+        self.world.auditor.accuse(Violation { invariant, what });
+    }
+
+    /// Asks until there is an answer, always the same operation. `twice`: each time twice at once.
+    async fn ask<E: Hosted>(&mut self, entity: &EntityId, command: E::Command, twice: bool) -> Outcome<E>
+    where
+        E::Command: Clone,
+    {
+        let operation = self.operation();
+        let floor = self.world.auditor.floor(entity);
+        for _ in 0..TRIES {
+            let once = || self.once::<E>(entity, &command, operation);
+            let answer = if twice {
+                let (one, two) = tokio::join!(once(), once());
+                match (one, two) {
+                    (Ok(answer), Err(_)) | (_, Ok(answer)) => Ok(answer),
+                    (Err(error), Err(AskError::Unavailable { .. })) | (_, Err(error)) => Err(error),
+                }
+            } else {
+                once().await
+            };
+            match answer {
+                Ok(answer) => {
+                    self.world
+                        .auditor
+                        .answered::<E>(entity, floor, Some((&command, operation)), &answer);
+                    return Ok(answer);
+                }
+                Err(AskError::Refused(refusal)) => {
+                    self.world.auditor.refused::<E>(entity, floor, &command, &refusal);
+                    return Err(refusal);
+                }
+                Err(_) => self.pause().await,
+            }
+        }
+        self.accuse("I7", format!("{entity} has not answered for {TRIES} tries"));
+        std::future::pending().await
+    }
+
+    async fn once<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        command: &E::Command,
+        operation: OperationId,
+    ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
+        let way = self.ways.any(&self.world.clock).await;
+        way.ask::<E>(entity, Ask::new(command.clone()).operation(operation))
+            .await
+    }
+
+    async fn read<E: Hosted>(&mut self, entity: &EntityId) -> Option<Answer<E::View>> {
+        let auditor: Auditor = self.world.auditor.clone();
+        for _ in 0..TRIES {
+            let floor = auditor.floor(entity);
+            let way = self.ways.any(&self.world.clock).await;
+            if let Ok(answer) = way.read::<E>(entity).await {
+                auditor.answered::<E>(entity, floor, None, &answer);
+                return Some(answer);
+            }
+            self.pause().await;
+        }
+        self.accuse("I7", format!("{entity} cannot be read for {TRIES} tries"));
+        None
+    }
+
+    async fn pause(&self) {
+        let wait = Duration::from_millis(50 + self.world.clock.random_below(PAUSE));
+        self.world.clock.sleep(wait).await;
+    }
+}

@@ -1,0 +1,217 @@
+//! The last look: once everything works again, everything that was begun comes to its end, and all
+//! books agree.
+
+use std::time::Duration;
+
+use super::auditor::Violation;
+use super::fleet::Fleet;
+use super::plan::SCARCE;
+use super::site::World;
+use super::ways::Ways;
+use crate::actors::Hosted;
+use crate::domain::cart::Cart;
+use crate::domain::id::OrderId;
+use crate::domain::order::{Order, Phase};
+use crate::domain::product::Product;
+use crate::domain::stock::Stock;
+use crate::domain::{EntityId, Kind};
+use crate::relay::dead_letter::LetterFilter;
+
+/// How long nothing may happen before it is quiet: longer than any retry waits.
+const QUIET: Duration = Duration::from_secs(90);
+/// How often quiet is waited for.
+const PATIENCE: u32 = 40;
+/// Longer than the shop's longest deadline, with its retries.
+const AFTER_ALL_DEADLINES: Duration = Duration::from_secs(41 * 60);
+/// How often a read is tried.
+const TRIES: u32 = 60;
+
+/// Judges the end of a run.
+pub(super) async fn of(world: &World, fleet: &mut Fleet, ways: &Ways, orders: &[(OrderId, &'static str)]) {
+    if !quiet(world, fleet).await {
+        return accuse(world, "I7", "the shop does not come to rest".to_owned());
+    }
+    world.trace.note(format_args!("quiet"));
+    world.auditor.settled(false);
+    if world.auditor.verdict().is_some() {
+        return;
+    }
+    calm(world, orders);
+    world
+        .clock
+        .sleep(AFTER_ALL_DEADLINES + world.plan.clocks_off())
+        .await;
+    if !quiet(world, fleet).await {
+        return accuse(
+            world,
+            "I7",
+            "the shop does not come to rest after its deadlines".to_owned(),
+        );
+    }
+    world.trace.note(format_args!("over"));
+    world.auditor.settled(true);
+    for (order, _) in orders {
+        if !world.auditor.orders().contains(order) {
+            accuse(
+                world,
+                "I4",
+                format!("order {order} was acknowledged and never placed"),
+            );
+        }
+    }
+    money(world);
+    mails(world);
+    served(world, ways).await;
+}
+
+fn accuse(world: &World, invariant: &'static str, what: String) {
+    world.auditor.accuse(Violation { invariant, what });
+}
+
+/// Waits until nothing is committed any more; redrives dead letters as an operator would.
+async fn quiet(world: &World, fleet: &Fleet) -> bool {
+    let mut before = usize::MAX;
+    for _ in 0..PATIENCE {
+        world.clock.sleep(QUIET).await;
+        let mut waiting = 0;
+        for site in fleet.sites() {
+            match site
+                .relay
+                .dead_letters()
+                .redrive_all(&LetterFilter::default(), false)
+                .await
+            {
+                Ok(redriven) => waiting += redriven.len(),
+                Err(fault) => {
+                    accuse(world, "I7", format!("dead letters cannot be redriven: {fault}"));
+                    return false;
+                }
+            }
+        }
+        world.auditor.observe();
+        let events = world.auditor.events();
+        if events == before && waiting == 0 {
+            return true;
+        }
+        before = events;
+    }
+    false
+}
+
+/// On calm days an order ends as its payment and the shelf say.
+fn calm(world: &World, orders: &[(OrderId, &'static str)]) {
+    if !world.plan.is_calm() {
+        return;
+    }
+    for (order, token) in orders {
+        let Ok(Order::Placed(placed)) = world.auditor.truth::<Order>(&order.entity()) else {
+            continue;
+        };
+        let scarce = placed.draft.lines.iter().any(|line| line.sku.as_str() == SCARCE);
+        let reason = placed.cancel_reason();
+        let fine = match (*token, placed.phase) {
+            ("tok_decline" | "tok_insufficient_funds", Phase::Cancelled) => {
+                matches!(reason, Some("payment_declined" | "by_shopper"))
+                    || scarce && reason == Some("out_of_stock")
+            }
+            ("tok_decline" | "tok_insufficient_funds", _) => false,
+            (_, Phase::Cancelled) => match reason {
+                Some("by_shopper") => true,
+                Some("out_of_stock") => scarce,
+                Some("payment_declined" | "payment_expired") => *token == "tok_3ds",
+                _ => false,
+            },
+            ("tok_3ds", _) => true,
+            (_, phase) => !matches!(phase, Phase::Pending | Phase::Committing | Phase::Capturing),
+        };
+        if !fine {
+            accuse(
+                world,
+                "I9",
+                format!("order {order} with {token} is {:?} ({reason:?})", placed.phase),
+            );
+        }
+    }
+}
+
+/// Captures less refunds are the same in the orders, in the ledger and at the provider.
+fn money(world: &World) {
+    let intents = world.books.all();
+    for order in world.auditor.orders() {
+        let (captured, refunded) = world.auditor.taken(order);
+        let of = || intents.iter().filter(|intent| intent.order == Some(order));
+        let captures = of().filter(|intent| intent.captured > 0).count();
+        let taken: i64 = of().map(|intent| intent.captured).sum();
+        let given: i64 = of()
+            .flat_map(|intent| &intent.refunds)
+            .map(|(_, amount)| amount)
+            .sum();
+        if captures > 1 {
+            accuse(
+                world,
+                "I2",
+                format!("order {order} was captured {captures} times"),
+            );
+        }
+        if (taken, given) != (captured, refunded) {
+            accuse(
+                world,
+                "I2",
+                format!(
+                    "order {order}: the provider has {taken} and {given}, the order {captured} and {refunded}"
+                ),
+            );
+        }
+        let receivable = world.ledger.receivable(order);
+        if receivable != captured - refunded {
+            accuse(
+                world,
+                "I9",
+                format!(
+                    "order {order}: the ledger has {receivable}, the order {}",
+                    captured - refunded
+                ),
+            );
+        }
+    }
+}
+
+fn mails(world: &World) {
+    for order in world.auditor.orders() {
+        let (due, sent) = (world.auditor.mails_due(order), world.mail.about(order));
+        if due != sent {
+            accuse(
+                world,
+                "I7",
+                format!("order {order}: {sent} mails for {due} pieces of news"),
+            );
+        }
+    }
+}
+
+/// Every entity serves what its events fold to.
+async fn served(world: &World, ways: &Ways) {
+    for (entity, _) in world.auditor.entities() {
+        match entity.kind() {
+            Kind::Cart => read::<Cart>(world, ways, &entity).await,
+            Kind::Order => read::<Order>(world, ways, &entity).await,
+            Kind::Stock => read::<Stock>(world, ways, &entity).await,
+            Kind::Product => read::<Product>(world, ways, &entity).await,
+        }
+    }
+}
+
+async fn read<E: Hosted>(world: &World, ways: &Ways, entity: &EntityId) {
+    for _ in 0..TRIES {
+        let floor = world.auditor.floor(entity);
+        if let Ok(answer) = ways.any(&world.clock).await.read::<E>(entity).await {
+            return world.auditor.answered::<E>(entity, floor, None, &answer);
+        }
+        world.clock.sleep(Duration::from_millis(500)).await;
+    }
+    accuse(
+        world,
+        "I7",
+        format!("{entity} cannot be read although everything works"),
+    );
+}
