@@ -209,10 +209,14 @@ impl Heart {
         self.fatal.clone()
     }
 
-    /// Has one actor of the node, drawn by `dice`, fail at its next message, as a bug in it would:
-    /// for simulations. Says which. The root is spared; without it there is no node.
-    pub fn doom_one(&self, dice: &Clock) -> Option<Arc<str>> {
-        self.spawner.tree().doom_one(&self.root.stats().place, dice)
+    /// Has one actor of the node, drawn by `dice` among those of the kinds that count, fail at its
+    /// next message, as a bug in it would: for simulations. Says which. The root is spared; without
+    /// it there is no node.
+    pub fn doom_one(&self, dice: &Clock, counts: impl Fn(&str) -> bool) -> Option<Arc<str>> {
+        let root = self.root.stats().place.kind;
+        self.spawner
+            .tree()
+            .doom_one(dice, |kind| kind != root && counts(kind))
     }
 
     /// Stops the tree: lets what is queued be written, for at most `limit`, then stops every actor.

@@ -356,10 +356,13 @@ impl Tree {
         }
     }
 
-    /// Dooms one actor, drawn by `dice`, but not the one at `spared`; says where it stands.
-    pub(super) fn doom_one(&self, spared: &Place, dice: &Clock) -> Option<Arc<str>> {
-        let mut paths: Vec<Arc<str>> = self.actors.iter().map(|entry| Arc::clone(entry.key())).collect();
-        paths.retain(|path| *path != spared.path);
+    /// Dooms one actor of the kinds that count, drawn by `dice`; says where it stands.
+    pub(super) fn doom_one(&self, dice: &Clock, counts: impl Fn(&str) -> bool) -> Option<Arc<str>> {
+        let counted = self
+            .actors
+            .iter()
+            .filter(|entry| counts(entry.value().place.kind));
+        let mut paths: Vec<Arc<str>> = counted.map(|entry| Arc::clone(entry.key())).collect();
         paths.sort_unstable();
         let drawn = dice.random_below(u64::try_from(paths.len()).ok()?);
         let path = paths.into_iter().nth(usize::try_from(drawn).ok()?)?;

@@ -12,6 +12,7 @@ use super::site::{Site, World};
 use super::ways::Ways;
 use crate::domain::Shard;
 use crate::journal::Journal as _;
+use crate::journal::memory::Fault;
 
 /// How long shards may take to open when nothing stands in the way.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
@@ -143,6 +144,13 @@ impl Fleet {
             Mishap::Kill(index) => {
                 if let Some(site) = &self.sites[index] {
                     let victim = site.doom_one(&self.world.clock);
+                    self.world.trace.note(format_args!("doomed {victim:?}"));
+                }
+            }
+            Mishap::KillWhileWriting(index, long) => {
+                if let Some(site) = &self.sites[index] {
+                    site.wire.inner().inject(Fault::WriteSlow(long));
+                    let victim = site.doom_entity(&self.world.clock);
                     self.world.trace.note(format_args!("doomed {victim:?}"));
                 }
             }

@@ -105,7 +105,7 @@ impl Shopper {
             }
             Step::Cancel => {
                 self.order(order::Command::Cancel(Canceller::Shopper), twice)
-                    .await
+                    .await;
             }
             Step::Pack => self.order(order::Command::Pack, twice).await,
             Step::Ship => {

@@ -160,6 +160,12 @@ impl Site {
 
     /// Has one actor, drawn by `dice`, fail; says which.
     pub fn doom_one(&self, dice: &Clock) -> Option<Arc<str>> {
-        self.heart.doom_one(dice)
+        self.heart.doom_one(dice, |_| true)
+    }
+
+    /// Has one cart, order or stock, drawn by `dice`, fail at its next message; says which.
+    pub fn doom_entity(&self, dice: &Clock) -> Option<Arc<str>> {
+        self.heart
+            .doom_one(dice, |kind| matches!(kind, "cart" | "order" | "stock"))
     }
 }

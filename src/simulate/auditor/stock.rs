@@ -51,7 +51,7 @@ impl StockBook {
         let stock = &recorded.entity;
         match &event.change {
             Change::Adjusted { delta, .. } => {
-                *self.on_hand.entry(stock.clone()).or_default() += i128::from(*delta)
+                *self.on_hand.entry(stock.clone()).or_default() += i128::from(*delta);
             }
             Change::Held { key, quantity, .. } => {
                 let entry = Entry {
@@ -164,16 +164,14 @@ impl StockBook {
     pub fn check(&self, recorded: &Recorded, orders: &OrderBook) -> Checked {
         let stock = &recorded.entity;
         match read(recorded)?.change {
-            Change::Held { key, quantity, .. } => {
-                if orders.ordered(key, stock) != Some(quantity) {
-                    return broken(
-                        "I3",
-                        format!(
-                            "{stock} held {quantity} for a line of {} that is not so",
-                            key.order
-                        ),
-                    );
-                }
+            Change::Held { key, quantity, .. } if orders.ordered(key, stock) != Some(quantity) => {
+                return broken(
+                    "I3",
+                    format!(
+                        "{stock} held {quantity} for a line of {} that is not so",
+                        key.order
+                    ),
+                );
             }
             Change::Released { key, .. } if !orders.is_cancelled(key.order) => {
                 return broken(
