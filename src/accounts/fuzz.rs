@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::key::SigningKey;
@@ -101,6 +102,13 @@ fn signed(forge: &Forge, parts: &[u8]) {
     judge(forge, &token);
 }
 
+/// Who wrote a token and for whom.
+#[derive(Deserialize)]
+struct Told {
+    iss: String,
+    aud: String,
+}
+
 fn judge(forge: &Forge, token: &str) {
     let Ok(claims) = forge.tokens.read(token, NOW) else {
         assert!(token != forge.genuine.0, "a good token is taken");
@@ -117,20 +125,17 @@ fn judge(forge: &Forge, token: &str) {
             .decode(parts[at])
             .unwrap_or_else(|error| panic!("{error}: {token}"))
     };
-    let json = |at: usize| -> Value {
-        serde_json::from_slice(&part(at)).unwrap_or_else(|error| panic!("{error}: {token}"))
-    };
     let message = &token[..parts[0].len() + 1 + parts[1].len()];
     let verified =
         UnparsedPublicKey::new(&ED25519, forge.key.public_bytes()).verify(message.as_bytes(), &part(2));
     assert!(verified.is_ok(), "not signed by us: {token}");
+    let header: Option<Value> = serde_json::from_slice(&part(0)).ok();
     let ours = json!({"typ": "at+jwt", "alg": "EdDSA", "kid": forge.key.id()});
-    assert_eq!(json(0), ours, "not our header");
-    let told = json(1);
-    assert_eq!(
-        (&told["iss"], &told["aud"]),
-        (&json!("globalshop"), &json!("globalshop"))
-    );
+    assert_eq!(header, Some(ours), "not our header");
+    // What we do not know of the claims may nest deeper than a reader of all of them would go.
+    let told: Option<Told> = serde_json::from_slice(&part(1)).ok();
+    let told = told.map(|told| (told.iss, told.aud));
+    assert_eq!(told, Some(("globalshop".to_owned(), "globalshop".to_owned())));
     let lifetime = claims.exp.checked_sub(claims.iat);
     assert!(lifetime.is_some_and(|seconds| (1..=LONG_TOKEN_SECONDS).contains(&seconds)));
     assert!(claims.expires_at() > NOW, "expired: {claims:?}");

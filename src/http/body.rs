@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Edge;
-use super::problem::{Problem, kind};
+use super::problem::{Fault, Problem, kind};
 use super::shape;
 
 /// The largest body of a JSON call.
@@ -249,15 +249,51 @@ pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
 /// # Errors
 /// 422 with every fault.
 pub fn typed<T: DeserializeOwned + ToSchema + 'static>(json: Value) -> Result<T, Problem> {
-    let shape = shape::of::<T>();
-    let shape = match &*shape {
-        Ok(shape) => shape,
-        Err(unknown) => return Err(Problem::internal(unknown.to_string())),
-    };
-    let faults = shape.faults(&json);
-    if !faults.is_empty() {
-        return Err(Problem::invalid(faults));
+    let faults = faults::<T>(&json)?;
+    if faults.is_empty() {
+        convert(json)
+    } else {
+        Err(Problem::invalid(faults))
     }
+}
+
+/// As [`typed`], for what `before` became: fields that are as they were are not judged. They may come
+/// from a catalogue file, whose rules are wider, and are not the caller's to mend.
+///
+/// # Errors
+/// 422 with every fault of what changed.
+pub fn edited<T: DeserializeOwned + ToSchema + 'static>(before: &Value, after: Value) -> Result<T, Problem> {
+    let is_unchanged = |name: &str| {
+        after
+            .get(name)
+            .is_some_and(|value| before.get(name) == Some(value))
+    };
+    let changed = match &after {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(name, _)| !is_unchanged(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        _ => serde_json::Map::new(),
+    };
+    let mut faults = faults::<T>(&Value::Object(changed))?;
+    // What is unchanged is not missing.
+    faults.retain(|fault| !is_unchanged(fault.pointer.trim_start_matches('/')));
+    if faults.is_empty() {
+        convert(after)
+    } else {
+        Err(Problem::invalid(faults))
+    }
+}
+
+fn faults<T: ToSchema + 'static>(json: &Value) -> Result<Vec<Fault>, Problem> {
+    match &*shape::of::<T>() {
+        Ok(shape) => Ok(shape.faults(json)),
+        Err(unknown) => Err(Problem::internal(unknown.to_string())),
+    }
+}
+
+fn convert<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
     // Whatever has the shape converts; a type that does not is stricter than its schema.
     serde_json::from_value(json).map_err(|error| Problem::invalid_at("", error.to_string()))
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::edge::{Call, eur, shop};
+use crate::eventually::eventually;
 
 #[tokio::test]
 async fn a_product_is_created_once() {
@@ -398,4 +399,50 @@ async fn stock_is_adjusted_once_and_never_below_zero() {
         .await
         .expect(200);
     assert_eq!(seen["availability"], "out_of_stock");
+}
+
+/// A catalogue file may hold what the API would not take; that must not keep a seller from editing the
+/// rest of it.
+#[tokio::test]
+async fn what_a_file_brought_can_be_edited() {
+    let shop = shop().await;
+    let sku = shop.fresh("F_1.x");
+    let line = json!({
+        "sku": sku, "name": "From a file", "price": eur(1_000), "brand": "B".repeat(200),
+        "images": ["http://pictures.example/1.jpg"],
+    });
+    let import = Call::post("/v1/imports?format=jsonl")
+        .by(&shop.seller)
+        .key(&sku)
+        .raw("application/octet-stream", format!("{line}\n"));
+    shop.ask(import).await.expect(202);
+    let read = Call::get(format!("/v1/seller/products/{sku}")).by(&shop.seller);
+    let product = eventually("the product is imported", async || {
+        let answer = shop.ask(read.clone()).await;
+        if answer.status == 200 {
+            Ok(answer.json())
+        } else {
+            Err(answer.status)
+        }
+    })
+    .await;
+    let edit = |patch: Value| {
+        Call::patch(format!("/v1/products/{sku}"), &patch)
+            .by(&shop.seller)
+            .version(&product["version"])
+    };
+    for (patch, pointer) in [
+        (json!({"images": ["http://pictures.example/2.jpg"]}), "/images/0"),
+        (json!({"slug": "A.B"}), "/slug"),
+        (json!({"name": null}), "/name"),
+        (json!({"colour": "red"}), "/colour"),
+        (json!({"brand": "C".repeat(200)}), "/brand"),
+    ] {
+        let problem = shop.ask(edit(patch)).await.expect_problem(422, "invalid-input");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+        assert_eq!(problem["errors"].as_array().unwrap().len(), 1, "{problem}");
+    }
+    let edited = shop.ask(edit(json!({"published": false}))).await.expect(200);
+    assert_eq!(edited["published"], false);
+    assert_eq!(edited["images"], product["images"]);
 }

@@ -15,7 +15,7 @@ use crate::domain::product::{self, Command, Details, Listing, Product};
 use crate::domain::{self, Currency};
 use crate::http::Edge;
 use crate::http::auth::Seller;
-use crate::http::body::{Json, MergePatch, typed};
+use crate::http::body::{Json, MergePatch, edited};
 use crate::http::etag::{IfMatch, of_version, stale};
 use crate::http::idempotency::{Once, Reply, ask_problem, decide};
 use crate::http::money::moment;
@@ -284,7 +284,7 @@ async fn edit(
     let version = if_match.check(product.version)?;
     let before =
         serde_json::to_value(editable(&listing)).map_err(|error| Problem::internal(error.to_string()))?;
-    let after: ProductEdit = typed(patch.apply(before))?;
+    let after: ProductEdit = edited(&before, patch.apply(before.clone()))?;
     let slug = after
         .slug
         .clone()
