@@ -166,10 +166,12 @@ impl Node {
             None => None,
         };
         let (embedded, database) = match &plan.settings.journal.database {
-            Some(url) => (
-                None,
-                PgConnectOptions::from_str(url).map_err(part("the database address"))?,
-            ),
+            Some(url) => {
+                // With a database elsewhere it holds the signing key, and nobody else makes it.
+                std::fs::create_dir_all(&plan.data).map_err(part("the data folder"))?;
+                let options = PgConnectOptions::from_str(url).map_err(part("the database address"))?;
+                (None, options)
+            }
             None => {
                 let embedded = Embedded::start(&plan.data)
                     .await

@@ -95,7 +95,12 @@ impl<'a> Follower<'a> {
                 code: 4000 | 4001 | 4008,
                 after,
             } => run.clock.sleep(after).await,
-            LiveFault::Broken(_) | LiveFault::Closed | LiveFault::Unreachable(_) if run.args.survive => {
+            LiveFault::Broken(_)
+            | LiveFault::Closed
+            | LiveFault::Unreachable(_)
+            | LiveFault::Refused { status: 503, .. }
+                if run.args.survive =>
+            {
                 if !run.ready_by(until).await {
                     return Err(Lost);
                 }

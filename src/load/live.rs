@@ -47,8 +47,13 @@ pub enum LiveFault {
         after: Duration,
     },
     /// The subscription did not happen.
-    #[error("the subscription was refused: {0}")]
-    Refused(String),
+    #[error("the subscription was refused: {told}")]
+    Refused {
+        /// The status of the problem; 503 asks to come back.
+        status: u64,
+        /// The whole frame.
+        told: String,
+    },
     /// The feed broke its promise or its format.
     #[error("{0}")]
     Wrong(String),
@@ -175,6 +180,13 @@ fn ended(status: Option<&str>) -> Told {
     }
 }
 
+fn refused(frame: &Value) -> LiveFault {
+    LiveFault::Refused {
+        status: frame.get("status").and_then(Value::as_u64).unwrap_or_default(),
+        told: frame.to_string(),
+    }
+}
+
 /// A socket that has said hello.
 #[derive(Debug)]
 pub struct Live {
@@ -218,7 +230,7 @@ impl Live {
             let (name, frame) = live.hear().await?;
             match name.as_str() {
                 "welcome" => return Ok(live),
-                "err" => return Err(LiveFault::Refused(frame.to_string())),
+                "err" => return Err(refused(&frame)),
                 "bye" => return Err(bye(&frame)),
                 _ => {}
             }
@@ -247,7 +259,7 @@ impl Live {
                     self.say(&answer).await?;
                 }
                 "bye" => return Err(bye(&frame)),
-                "err" => return Err(LiveFault::Refused(frame.to_string())),
+                "err" => return Err(refused(&frame)),
                 _ => match watch.take(&name, &frame).map_err(LiveFault::Wrong)? {
                     Told::Nothing => {}
                     Told::Behind => self.subscribe(watch).await?,

@@ -43,6 +43,8 @@ pub(super) enum FollowerMessage {
     Followed(Result<Place, ReadFault>),
     /// The view has not been told for a while.
     Tell,
+    /// The view is further back than it was: it is to be asked where it is.
+    Fallen,
 }
 
 /// How far a follower has come.
@@ -86,13 +88,14 @@ impl Member for Follower {
     type Arguments = FollowerArguments;
     type State = FollowerState;
 
-    const LABELS: &'static [&'static str] = &["head", "followed", "tell"];
+    const LABELS: &'static [&'static str] = &["head", "followed", "tell", "fallen"];
 
     fn label(message: &FollowerMessage) -> usize {
         match message {
             FollowerMessage::Head => 0,
             FollowerMessage::Followed(_) => 1,
             FollowerMessage::Tell => 2,
+            FollowerMessage::Fallen => 3,
         }
     }
 
@@ -129,6 +132,13 @@ impl Member for Follower {
             FollowerMessage::Head => state.woken.store(false, Relaxed),
             FollowerMessage::Followed(result) => state.followed(result),
             FollowerMessage::Tell => (state.telling, state.tell_now) = (false, true),
+            // A batch that is under way finds out by itself.
+            FollowerMessage::Fallen if state.busy => {}
+            FollowerMessage::Fallen => {
+                tracing::warn!(view = state.with.view.name(), shard = %state.with.shard,
+                    "a view has lost its last events and follows them again");
+                state.place = None;
+            }
         }
         state.go_on(me);
         Ok(())

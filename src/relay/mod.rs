@@ -65,6 +65,13 @@ pub trait View: Send + Sync + 'static {
         events: &[Arc<Recorded>],
         through: Position,
     ) -> Result<(), ReadFault>;
+
+    /// Shards in which it is further back than it was: its database took commits back that nobody had
+    /// been promised. Asked now and then, because nothing else tells of it in a shard where nothing
+    /// happens any more. Following resumes there from what [`View::position`] says.
+    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
+        Ok(vec![])
+    }
 }
 
 /// A worker's side of the relay: one effect per event.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::book::{Book, BookFault, Standing};
 use super::course::Course;
 use super::dead_letter::{DeadLetters, LetterCount};
-use super::follower::{Follower, FollowerArguments};
+use super::follower::{Follower, FollowerArguments, FollowerMessage};
 use super::lane::{Lane, LaneArguments, LaneMessage};
 use super::{Consumer, Tails, View, saver};
 use crate::actors::shard::{Resident, Tenancy};
@@ -60,6 +60,7 @@ struct Parts {
     views: Vec<Reader<dyn View>>,
     consumers: Vec<Reader<dyn Consumer>>,
     lanes: DashMap<(&'static str, Shard), Address<LaneMessage>>,
+    followers: DashMap<(&'static str, Shard), Address<FollowerMessage>>,
     standing: AsyncMutex<Option<(Instant, Arc<Standing>)>>,
     moved: Notify,
     draining: AtomicBool,
@@ -152,6 +153,7 @@ impl Relay {
             tails,
             clock,
             lanes: DashMap::new(),
+            followers: DashMap::new(),
             standing: AsyncMutex::default(),
             moved: Notify::new(),
             draining: AtomicBool::new(false),
@@ -234,6 +236,7 @@ impl Relay {
             tracing::warn!(%fault, "the last positions were not saved; some events will be handled again");
         }
         self.0.lanes.clear();
+        self.0.followers.clear();
     }
 
     /// Dies with its node: takes nothing new and saves nothing more.
@@ -349,6 +352,26 @@ impl Relay {
         }
     }
 
+    /// Has every view that lost its last events follow them again.
+    pub(super) async fn look_after_views(&self) {
+        for reader in &self.0.views {
+            match reader.it.fallen().await {
+                Ok(shards) => {
+                    for shard in shards {
+                        if let Some(follower) = self.0.followers.get(&(reader.name, shard)) {
+                            follower.tell(FollowerMessage::Fallen);
+                        }
+                    }
+                }
+                Err(fault) => tracing::warn!(
+                    view = reader.name,
+                    reason = fault.story(),
+                    "a view does not say where it is; it will be asked again"
+                ),
+            }
+        }
+    }
+
     fn poke(&self, which: impl Fn(&str) -> bool) {
         for lane in &self.0.lanes {
             if which(lane.key().0) {
@@ -405,7 +428,9 @@ impl Resident for Room {
                         Some(&tenancy.supervisor),
                     )
                     .await?;
-                Ok(follower.cell())
+                let cell = follower.cell();
+                relay.0.followers.insert((reader.name, shard), follower);
+                Ok(cell)
             }
             Which::Consumer(index) => {
                 let reader = &relay.0.consumers[index];

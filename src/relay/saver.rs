@@ -1,4 +1,5 @@
-//! Saves the positions of all lanes: one statement for everything that moved, a few times a second.
+//! Saves the positions of all lanes: one statement for everything that moved, a few times a second;
+//! and looks after the views, which commit before they are durable and may be thrown back.
 //!
 //! A position that is not saved costs a repetition after a crash, never an event.
 
@@ -11,7 +12,7 @@ use super::runtime::Relay;
 
 /// How long moves collect before they are saved.
 const GATHER: Duration = Duration::from_millis(200);
-/// How often the figures are told while nothing moves.
+/// How often the figures are told while nothing moves, and the views looked after.
 const QUIET: Duration = Duration::from_secs(5);
 /// The longest pause after a failure.
 const PAUSE_LIMIT: Duration = Duration::from_secs(5);
@@ -20,6 +21,7 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn run(relay: Relay) {
     let clock = relay.clock().clone();
     let mut failures = 0;
+    let mut looked = clock.instant();
     while !relay.is_closed() {
         // A timeout is a quiet time: the figures are told all the same.
         let _ = timeout(QUIET, relay.moved()).await;
@@ -34,6 +36,10 @@ pub(super) async fn run(relay: Relay) {
             }
         }
         relay.tell_lags();
+        if clock.instant() - looked >= QUIET {
+            relay.look_after_views().await;
+            looked = clock.instant();
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! **Invariant:** a view's rows and its position change in one transaction, and only from the
 //! position that transaction started at. Commits are asynchronous (a view can be derived again), so
 //! a crash of the database may take the last of them back, rows and position together; a view that
-//! finds itself further back than it was refuses to follow until it was asked for its position.
+//! finds itself further back than it was refuses to follow until it was asked for its position. Where
+//! nothing happens any more nobody would notice, so [`Course::fallen`] is asked now and then.
 
 use std::sync::Arc;
 
@@ -176,6 +177,33 @@ impl Course {
             stored,
             position,
         })
+    }
+
+    /// Shards whose position in the database is behind what it was a moment ago. One that is moving
+    /// right now is left out: whoever moves it will see.
+    pub(super) async fn fallen(&self) -> Result<Vec<Shard>, ViewFault> {
+        let known: Vec<Option<Position>> = self
+            .places
+            .iter()
+            .map(|place| match *place.stored.try_lock().ok()? {
+                Stored::At(position) | Stored::Unsure(position) => Some(position),
+                Stored::Fallen => None,
+            })
+            .collect();
+        let rows = within("read positions", READ_LIMIT, async {
+            sqlx::query!(
+                "select shard, position from view_position where view = $1",
+                self.view
+            )
+            .fetch_all(&self.pool)
+            .await
+        })
+        .await?;
+        let fallen = rows.into_iter().filter_map(|row| {
+            let known = (*known.get(usize::try_from(row.shard).ok()?)?)?;
+            (row.position < known.0).then_some(Shard(u16::try_from(row.shard).ok()?))
+        });
+        Ok(fallen.collect())
     }
 
     const fn moved(&self, shard: Shard) -> ViewFault {

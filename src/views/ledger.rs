@@ -346,6 +346,10 @@ impl View for Ledger {
         Ok(self.course.position(shard).await?)
     }
 
+    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
+        Ok(self.course.fallen().await?)
+    }
+
     async fn follow(
         &self,
         shard: Shard,

@@ -254,6 +254,10 @@ impl View for Orders {
         Ok(self.course.position(shard).await?)
     }
 
+    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
+        Ok(self.course.fallen().await?)
+    }
+
     async fn follow(
         &self,
         shard: Shard,

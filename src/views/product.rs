@@ -342,6 +342,10 @@ impl View for Catalogue {
         Ok(self.course.position(shard).await?)
     }
 
+    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
+        Ok(self.course.fallen().await?)
+    }
+
     async fn follow(
         &self,
         shard: Shard,
