@@ -46,6 +46,11 @@ bench: setup web ## measure against the floors and write the figures into docs/P
 fuzz: ## fuzz every reader of foreign input for a minute each (SECONDS_EACH=600: ten)
 	@scripts/fuzz
 
+.PHONY: soak
+soak: setup ## run for long: kill -9 under load, then simulated seeds; resumable, logged
+	@$(MAKE) --no-print-directory build
+	@scripts/soak
+
 .PHONY: build
 build: web ## build the page assets and the release binary
 	cargo build --release --locked

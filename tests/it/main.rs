@@ -15,6 +15,7 @@ mod database;
 mod edge;
 mod embedded;
 mod eventually;
+mod faults;
 mod fuzz;
 mod history;
 mod http_cart;
