@@ -322,6 +322,7 @@ impl Node {
         let edge = Edge::new(EdgeArguments {
             region,
             journal,
+            relay: relay.clone(),
             accounts: Arc::clone(&accounts),
             views,
             clock: clock.clone(),

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`customer`] (registering and signing in), [`merge`] (guests that become part of
 //! an account), [`session`] and [`browser`] (tokens and cookies: opened, refreshed, ended),
-//! [`reset`], [`grant`]; then what they stand on: [`token`] (the JWT), [`key`] (the one private
+//! [`reset`], [`grant`], [`action`] (what operators did with their role); then what they stand on: [`token`] (the JWT), [`key`] (the one private
 //! file), [`password`] (argon2id on a bounded pool), [`standing`] (the cache in front of it all).
 //!
 //! This room knows nothing of HTTP, of actors or of the journal. A cart belongs to whoever's
@@ -16,6 +16,7 @@
 //! - Ending a session ends its access tokens too, at once on this node.
 //! - A refresh token works once. Used twice, its whole session ends.
 
+mod action;
 mod browser;
 mod contact;
 mod customer;
@@ -38,6 +39,7 @@ mod standing;
 mod sweep;
 mod token;
 
+pub use action::{Action, BegunAction, NewAction};
 pub use browser::BrowserGrant;
 pub use contact::{Email, parse_name};
 pub use customer::{Profile, Registration, SignedIn};

@@ -11,6 +11,7 @@
 
 mod account;
 mod audit;
+mod dead_letter;
 mod door;
 mod import;
 mod load;
@@ -57,6 +58,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Send shoppers into a shop and check every answer.
     Load(Box<load::LoadCommand>),
+    /// List, show and redrive dead letters: events a consumer could not handle within its budget.
+    DeadLetters(dead_letter::DeadLetterArgs),
     /// Show the supervision tree.
     Tree(tree::TreeArgs),
     /// Run the whole shop on a virtual clock, with everything going wrong that can, from a seed.
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
             Command::Grant(args) => account::grant(args).await,
             Command::Audit(args) => audit::audit(args).await,
             Command::Load(args) => load::load(*args).await,
+            Command::DeadLetters(args) => dead_letter::dead_letters(args).await,
             Command::Tree(args) => tree::tree(args).await,
             Command::Simulate(args) => simulate::simulate(args).await,
         }

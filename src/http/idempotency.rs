@@ -35,7 +35,7 @@ use crate::journal::{JournalFault, Position, Remember, Remembered, RequestKey, S
 /// The header with the key.
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// On an answer that was given before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Which request this is, however often it is sent.
 #[derive(Clone, Debug)]
@@ -113,15 +113,22 @@ impl Once {
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
+    /// Takes the request: nobody else on this node works on it as long as this lives.
+    ///
+    /// # Errors
+    /// 409 while it is worked on.
+    pub fn hold(&self, edge: &Edge) -> Result<Flight, Problem> {
+        edge.in_flight
+            .take(self.scope)
+            .ok_or_else(|| Problem::new(&kind::IN_FLIGHT).retry_after(Duration::from_secs(1)))
+    }
+
     /// Looks whether the request was answered, and takes it if not.
     ///
     /// # Errors
     /// 409 while it is worked on, 422 when it came with another body, 503.
     pub async fn begin(&self, edge: &Edge, body: [u8; 32]) -> Result<Begun, Problem> {
-        let flight = edge
-            .in_flight
-            .take(self.scope)
-            .ok_or_else(|| Problem::new(&kind::IN_FLIGHT).retry_after(Duration::from_secs(1)))?;
+        let flight = self.hold(edge)?;
         match edge
             .journal
             .remembered(self.scope)
@@ -362,7 +369,7 @@ impl fmt::Debug for InFlight {
 
 /// A request that is being worked on.
 #[derive(Debug)]
-struct Flight {
+pub struct Flight {
     scope: RequestKey,
     of: InFlight,
 }

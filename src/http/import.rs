@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::Edge;
 use super::auth::Seller;
-use super::idempotency::Once;
+use super::idempotency::{Once, REPLAYED};
 use super::money::moment;
 use super::openapi::KeyHeader;
 use super::problem::{Problem, kind};
@@ -35,7 +35,6 @@ pub const FILE_LIMIT: u64 = 512 << 20;
 const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// How many refused rows an answer shows.
 const REJECTIONS_SHOWN: i64 = 100;
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 pub(super) fn routes() -> OpenApiRouter<Edge> {
     OpenApiRouter::new().routes(routes!(upload)).routes(routes!(read))

@@ -11,6 +11,7 @@
 //! - Who is refused for load is refused before a byte of the body is read.
 
 pub mod account;
+pub mod action;
 pub mod art;
 pub mod asset;
 pub mod auth;
@@ -18,6 +19,8 @@ pub mod body;
 pub mod cart;
 pub mod category;
 pub mod checkout;
+pub mod consumer;
+pub mod dead_letter;
 pub mod etag;
 pub mod exchange;
 pub mod front;
@@ -68,6 +71,7 @@ use crate::import::Imports;
 use crate::inspect::Auditor;
 use crate::journal::Journal;
 use crate::provider::Webhooks;
+use crate::relay::Relay;
 use crate::views::Views;
 use crate::workers::mail::{Mailbox, ResetMails};
 
@@ -111,6 +115,8 @@ pub struct EdgeArguments {
     pub region: Region,
     /// The journal, for remembered answers.
     pub journal: Arc<dyn Journal>,
+    /// The delivery of what was committed, and its dead letters.
+    pub relay: Relay,
     /// Who is who.
     pub accounts: Arc<Accounts>,
     /// The read models.
@@ -201,6 +207,9 @@ impl Edge {
             .merge(webhook::routes())
             .merge(import::routes())
             .merge(ops::routes())
+            .merge(dead_letter::routes())
+            .merge(consumer::routes())
+            .merge(action::routes())
             .merge(probe::routes())
             .merge(openapi::routes())
     }

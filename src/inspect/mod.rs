@@ -1,14 +1,15 @@
-//! The supervision tree and the invariants, as data.
+//! The supervision tree and the invariants, as data; and what of the data operators may see ([`mask`]).
 //!
 //! Reading the tree sends no message to any actor: it costs whoever looks, and nobody who shops.
 
+pub mod invariant;
+pub mod mask;
 pub mod process;
 pub mod tree;
 
-pub use tree::{Census, Page, TreeQuery};
-pub mod invariant;
-
 pub use invariant::{Auditor, Finding};
+pub use mask::{masked, masked_words};
+pub use tree::{Census, Page, TreeQuery};
 
 /// A moment as RFC 3339 with milliseconds, for serde.
 fn as_time<S: serde::Serializer>(at: &crate::domain::Millis, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
+use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::book::Book;
 use super::dead_letter::letter_of;
 use super::{Consumer, ReadFault};
 use crate::clock::Clock;
-use crate::journal::Recorded;
+use crate::domain::EntityId;
+use crate::journal::{Recorded, Sequence};
 
 /// Between attempts to write a letter.
 const BURY_PAUSE: Duration = Duration::from_millis(500);
@@ -25,6 +28,25 @@ pub(super) enum Settled {
     Handled,
     /// It is a dead letter.
     Buried,
+}
+
+/// The trace of everything one consumer ever does about one event: each try, each retry after a
+/// restart, each redrive. It is derived and not drawn, so it need not be stored, and an operator who
+/// has the letter finds every log line of it.
+pub(super) fn trace_of(consumer: &str, entity: &EntityId, sequence: Sequence) -> String {
+    let name = format!("delivery/{consumer}/{entity}/{sequence}");
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
+        .simple()
+        .to_string()
+}
+
+/// The span in which a consumer handles an event; every log line from within says its trace.
+pub(super) fn span_of(consumer: &str, event: &Recorded) -> tracing::Span {
+    tracing::info_span!(
+        "delivery",
+        trace_id = trace_of(consumer, &event.entity, event.sequence),
+        consumer
+    )
 }
 
 /// Hands an event to its consumer once. A panic and a missed deadline are faults like any other.
@@ -66,6 +88,19 @@ pub(super) async fn settle(
     book: &dyn Book,
     clock: &Clock,
 ) -> Settled {
+    let span = span_of(consumer.name(), event);
+    settle_traced(consumer, event, blocked, book, clock)
+        .instrument(span)
+        .await
+}
+
+async fn settle_traced(
+    consumer: &Arc<dyn Consumer>,
+    event: &Recorded,
+    blocked: bool,
+    book: &dyn Book,
+    clock: &Clock,
+) -> Settled {
     let name = consumer.name();
     let policy = consumer.policy();
     let mut attempts = 0;
@@ -99,7 +134,7 @@ pub(super) async fn settle(
                 metrics::counter!("globalshop_relay_dead_letters_total", "consumer" => name).increment(1);
                 tracing::error!(
                     consumer = name, entity = %event.entity, shard = %event.shard, position = %event.position,
-                    attempts, reason = letter.reason, "an event is a dead letter"
+                    attempts, letter = %letter.id, reason = letter.reason, "an event is a dead letter"
                 );
                 return Settled::Buried;
             }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::attempt::try_once;
+use super::attempt::{span_of, trace_of, try_once};
 use super::book::{Book, BookFault};
 use super::runtime::Relay;
 use super::{AfterDeadLetter, Consumer};
@@ -21,6 +22,11 @@ use crate::journal::{JournalFault, Position, Recorded, Sequence};
 pub const REDRIVE_LIMIT: u32 = 5;
 /// How many letters one redrive takes at most.
 pub const REDRIVE_BATCH: u32 = 500;
+/// How long a redrive of many goes on taking letters; what it has not reached by then is left.
+pub const REDRIVE_TIME: Duration = Duration::from_secs(20);
+/// How long one try of a redrive may take, if its consumer has more patience than that: somebody
+/// waits for the answer.
+const TRY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a letter stays taken if whoever took it is gone.
 const TAKEN_SECONDS: i64 = 120;
 
@@ -118,6 +124,39 @@ impl DeadLetter {
     #[must_use]
     pub fn blocks(&self) -> bool {
         self.waits && self.state != LetterState::Done
+    }
+
+    /// The trace id of everything its consumer ever did about its event: 32 hexadecimal digits that
+    /// stand on each log line of it.
+    #[must_use]
+    pub fn trace_id(&self) -> String {
+        trace_of(&self.consumer, &self.entity, self.sequence)
+    }
+}
+
+/// What helps a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// It is done.
+    Nothing,
+    /// Its consumer may be given the event again.
+    Redrive,
+    /// It is of a view: once the cause is mended, the view is rebuilt from the journal.
+    Rebuild,
+    /// This build has no consumer of that name: only one that has can redrive it.
+    NoConsumer,
+}
+
+impl Remedy {
+    /// The stable lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Redrive => "redrive",
+            Self::Rebuild => "rebuild",
+            Self::NoConsumer => "no_consumer",
+        }
     }
 }
 
@@ -220,6 +259,8 @@ pub enum RedriveOutcome {
         /// Why.
         reason: String,
     },
+    /// Not tried: the time of this redrive was up. It waits for the next one.
+    Left,
 }
 
 /// A redrive could not go on.
@@ -283,8 +324,22 @@ impl DeadLetters {
         self.redrive_one(&letter, dry_run).await
     }
 
-    /// Hands every waiting event that fits to its consumer again, in their order, at most
-    /// [`REDRIVE_BATCH`]. Parked letters are left alone.
+    /// What helps a letter.
+    #[must_use]
+    pub fn remedy(&self, letter: &DeadLetter) -> Remedy {
+        if letter.state == LetterState::Done {
+            Remedy::Nothing
+        } else if self.relay.consumer(&letter.consumer).is_some() {
+            Remedy::Redrive
+        } else if self.relay.has_view(&letter.consumer) {
+            Remedy::Rebuild
+        } else {
+            Remedy::NoConsumer
+        }
+    }
+
+    /// Hands every waiting event that fits to its consumer again, in their order: at most
+    /// [`REDRIVE_BATCH`], and for [`REDRIVE_TIME`]. Parked letters are left alone.
     ///
     /// # Errors
     /// When the book or the journal fails; letters before that are redriven.
@@ -300,9 +355,18 @@ impl DeadLetters {
         let mut letters = self.book().letters(&waiting, None, REDRIVE_BATCH).await?;
         // Letters of one moment have ids in no order; their events have one.
         letters.sort_by_key(|letter| (letter.shard, letter.position));
+        let clock = self.relay.clock();
+        let until = clock.instant() + REDRIVE_TIME;
         let mut redriven = Vec::with_capacity(letters.len());
         for letter in &letters {
-            redriven.push(self.redrive_one(letter, dry_run).await?);
+            redriven.push(if clock.instant() < until {
+                self.redrive_one(letter, dry_run).await?
+            } else {
+                Redriven {
+                    id: letter.id,
+                    outcome: RedriveOutcome::Left,
+                }
+            });
         }
         Ok(redriven)
     }
@@ -323,14 +387,17 @@ impl DeadLetters {
 
     /// Why a letter cannot be redriven now.
     async fn obstacle(&self, letter: &DeadLetter) -> Result<Option<String>, BookFault> {
-        if letter.state == LetterState::Done {
-            return Ok(Some("it was handled before".to_owned()));
-        }
-        if self.relay.consumer(&letter.consumer).is_none() {
-            return Ok(Some(format!(
-                "{} is a view: it is rebuilt from the journal, not redriven",
-                letter.consumer
-            )));
+        let of = &letter.consumer;
+        let obstacle = match self.remedy(letter) {
+            Remedy::Redrive => None,
+            Remedy::Nothing => Some("it was handled before".to_owned()),
+            Remedy::Rebuild => Some(format!(
+                "{of} is a view: it is rebuilt from the journal, not redriven"
+            )),
+            Remedy::NoConsumer => Some(format!("this build has no consumer called {of}")),
+        };
+        if obstacle.is_some() {
+            return Ok(obstacle);
         }
         if letter.waits {
             let filter = LetterFilter {
@@ -370,11 +437,11 @@ impl DeadLetters {
                 .await?;
             return Ok(RedriveOutcome::Parked { reason });
         };
-        let limit = consumer
-            .policy()
-            .deadline
-            .min(Duration::from_secs(TAKEN_SECONDS.unsigned_abs() / 2));
-        let (state, reason) = match try_once(&consumer, &event, limit).await {
+        let limit = consumer.policy().deadline.min(TRY_LIMIT);
+        let tried = try_once(&consumer, &event, limit)
+            .instrument(span_of(consumer.name(), &event))
+            .await;
+        let (state, reason) = match tried {
             Ok(()) => (LetterState::Done, None),
             Err(fault) if taken.redrives >= REDRIVE_LIMIT => (LetterState::Parked, Some(fault.story())),
             Err(fault) => (LetterState::Waiting, Some(fault.story())),
@@ -382,7 +449,8 @@ impl DeadLetters {
         self.book()
             .put_back(letter.id, state, reason.as_deref(), clock.now())
             .await?;
-        tracing::info!(id = %letter.id, consumer = letter.consumer, state = state.as_str(), "a dead letter was redriven");
+        tracing::info!(trace_id = letter.trace_id(), letter = %letter.id, consumer = letter.consumer,
+            redrives = taken.redrives, state = state.as_str(), reason, "a dead letter was redriven");
         let reason = reason.unwrap_or_default();
         Ok(match state {
             LetterState::Done => RedriveOutcome::Done,

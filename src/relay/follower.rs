@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::attempt::said;
+use super::attempt::{said, trace_of};
 use super::course::Course;
 use super::dead_letter::NewLetter;
 use super::lane::wake;
@@ -305,8 +305,8 @@ async fn bury(with: &FollowerArguments, event: &Recorded, fault: &ReadFault) -> 
         at: clock.now(),
     };
     metrics::counter!("globalshop_relay_dead_letters_total", "consumer" => view).increment(1);
-    tracing::error!(view, entity = %event.entity, shard = %event.shard, position = %event.position,
-        reason = letter.reason, "ALARM: a view cannot take an event and goes on without it; rebuild it when the cause is mended");
+    tracing::error!(trace_id = trace_of(view, &event.entity, event.sequence), view, entity = %event.entity,
+        shard = %event.shard, position = %event.position, letter = %letter.id, reason = letter.reason, "ALARM: a view cannot take an event and goes on without it; rebuild it when the cause is mended");
     with.relay
         .book()
         .bury(&letter)

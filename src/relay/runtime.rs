@@ -302,6 +302,10 @@ impl Relay {
         Some(Arc::clone(&reader.it))
     }
 
+    pub(super) fn has_view(&self, name: &str) -> bool {
+        self.0.views.iter().any(|reader| reader.name == name)
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.0.draining.load(Relaxed)
     }

@@ -18,6 +18,7 @@ use globalshop::http::serve::{ServeSettings, serve};
 use globalshop::node::{Node, Plan};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, oneshot};
@@ -34,6 +35,8 @@ pub struct Shop {
     router: Router,
     runtime: Handle,
     clock: Clock,
+    /// Where it listens, if it does.
+    pub address: Option<SocketAddr>,
     /// A seller's token.
     pub seller: String,
     /// An operator's token.
@@ -52,7 +55,11 @@ pub async fn shop() -> &'static Shop {
 }
 
 async fn start() -> Shop {
-    let database = database::fresh_options().await;
+    start_on(database::fresh_options().await, |_| {}).await
+}
+
+/// A shop of its own on a database, for a test that needs a node unlike the others; `change` says how.
+pub async fn start_on(database: PgConnectOptions, change: impl FnOnce(&mut Plan) + Send + 'static) -> Shop {
     let (tell, told) = oneshot::channel();
     // Outlives every test; the node ends with the process, as it would by `kill -9`.
     std::thread::spawn(move || {
@@ -66,11 +73,12 @@ async fn start() -> Shop {
             let mut settings = Settings::load(None).unwrap();
             settings.journal.database = Some(database.to_url_lossy().to_string());
             let data = Scratch::new();
-            let plan = Plan {
+            let mut plan = Plan {
                 settings,
                 data: data.path().to_owned(),
                 listen: None,
             };
+            change(&mut plan);
             let node = Node::start(plan, clock.clone()).await.unwrap();
             let mut staff = Vec::new();
             for role in [Role::Seller, Role::Operator] {
@@ -95,6 +103,7 @@ async fn start() -> Shop {
                 router: node.router(),
                 runtime: Handle::current(),
                 clock,
+                address: node.address(),
                 seller,
                 operator,
             };

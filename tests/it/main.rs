@@ -11,7 +11,9 @@
 mod account;
 mod bad_input;
 mod browser;
+mod clinic;
 mod database;
+mod dead_letter;
 mod edge;
 mod embedded;
 mod eventually;
@@ -26,6 +28,7 @@ mod http_input;
 mod http_order;
 mod journal;
 mod live;
+mod mail_server;
 mod page_safety;
 mod page_seller;
 mod page_shopper;
