@@ -213,6 +213,11 @@ impl Member for Persistence {
                 head,
                 reply,
             } => {
+                let head = if planted::is(Bug::HeadTooEarly) {
+                    Position((head.0 - 1).max(0))
+                } else {
+                    head
+                };
                 state.with.tails.of(shard).start_at(head);
                 state.held.insert(shard, Held { epoch, head });
                 // The shard that asked may have ended meanwhile; its successor adopts anew.
@@ -333,7 +338,11 @@ impl PersistenceState {
             Err(WriteFault::Unknown { reason }) => {
                 tracing::error!(%reason, "it is unknown whether a batch was written");
                 for part in by_shard(statement) {
-                    self.failed(part, &Settled::Unknown(reason.clone()), &reason);
+                    if planted::is(Bug::UnknownUnderTheSameEpoch) {
+                        self.take_for_unwritten(part, &reason);
+                    } else {
+                        self.failed(part, &Settled::Unknown(reason.clone()), &reason);
+                    }
                 }
             }
         }
@@ -393,6 +402,19 @@ impl PersistenceState {
         }
         for (ticket, listener) in part.waiting {
             listener.settled(ticket, outcome.clone());
+        }
+    }
+
+    /// A bug put in on purpose: goes on under the same epoch as if nothing had been written.
+    fn take_for_unwritten(&mut self, part: Statement, reason: &str) {
+        self.release(&part);
+        if let Some((append, first)) = part.batch.appends.first()
+            && let Some(held) = self.held.get_mut(&append.shard)
+        {
+            held.head = Position(first.0 - 1);
+        }
+        for (ticket, listener) in part.waiting {
+            listener.settled(ticket, Settled::Unknown(reason.to_owned()));
         }
     }
 

@@ -53,16 +53,14 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 20] = [
+    /// Those that one node can have.
+    pub const OF_ONE_NODE: [Self; 18] = [
         Self::ReplyBeforeCommit,
         Self::NoEpochCheck,
         Self::UnknownUnderTheSameEpoch,
         Self::OutrunsTheQueue,
         Self::AppliedAfterAFailure,
         Self::HeadTooEarly,
-        Self::ZombieReads,
-        Self::NoTombstone,
         Self::SnapshotUncommitted,
         Self::HoldKeptOnDecline,
         Self::HoldLapsesDuringCapture,
@@ -76,6 +74,8 @@ impl Bug {
         Self::CancelledAndKept,
         Self::CaptureBeforeCommit,
     ];
+    /// Those that it takes a second node to see.
+    pub const OF_TWO_NODES: [Self; 2] = [Self::ZombieReads, Self::NoTombstone];
 }
 
 #[cfg(feature = "planted")]
