@@ -209,14 +209,14 @@ impl Heart {
         self.fatal.clone()
     }
 
-    /// Has one actor of the node, drawn by `dice` among those of the kinds that count, fail at its
-    /// next message, as a bug in it would: for simulations. Says which. The root is spared; without
-    /// it there is no node.
-    pub fn doom_one(&self, dice: &Clock, counts: impl Fn(&str) -> bool) -> Option<Arc<str>> {
+    /// Has actors of the node fail at one of their next messages, as a bug in them would: those of
+    /// the kinds that count, all of them or one drawn by `dice`. For simulations. Says where they
+    /// stand. The root is spared; without it there is no node.
+    pub fn doom(&self, dice: &Clock, all: bool, counts: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
         let root = self.root.stats().place.kind;
         self.spawner
             .tree()
-            .doom_one(dice, |kind| kind != root && counts(kind))
+            .doom(dice, all, |kind| kind != root && counts(kind))
     }
 
     /// Stops the tree: lets what is queued be written, for at most `limit`, then stops every actor.

@@ -1,6 +1,6 @@
 //! What is recorded about each actor, out of band: reading it sends no message.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -93,7 +93,8 @@ pub struct Stats {
     restarts: AtomicU32,
     slow: [AtomicU32; BUCKETS],
     last_error: Mutex<Option<Box<str>>>,
-    doomed: AtomicBool,
+    /// At how many messages from now it is to fail; 0 for never.
+    doomed: AtomicU8,
 }
 
 /// Figures of all actors of one kind, also of those that are gone.
@@ -182,7 +183,7 @@ impl Stats {
             restarts: AtomicU32::new(0),
             slow: [const { AtomicU32::new(0) }; BUCKETS],
             last_error: Mutex::new(None),
-            doomed: AtomicBool::new(false),
+            doomed: AtomicU8::new(0),
         }
     }
 
@@ -217,9 +218,13 @@ impl Stats {
         self.life.store(life as u8, Relaxed);
     }
 
-    /// Whether the actor is to fail at its next message: only simulations wish that.
+    /// Whether the actor is to fail at this message: only simulations wish that.
     pub(super) fn is_doomed(&self) -> bool {
-        self.doomed.load(Relaxed)
+        let left = self.doomed.load(Relaxed);
+        if left > 0 {
+            self.doomed.store(left - 1, Relaxed);
+        }
+        left == 1
     }
 
     pub(super) fn sent(&self) {
@@ -356,18 +361,27 @@ impl Tree {
         }
     }
 
-    /// Dooms one actor of the kinds that count, drawn by `dice`; says where it stands.
-    pub(super) fn doom_one(&self, dice: &Clock, counts: impl Fn(&str) -> bool) -> Option<Arc<str>> {
+    /// Has actors fail at one of their next messages: those of the kinds that count, all of them or
+    /// one drawn by `dice`. Says where they stand.
+    pub(super) fn doom(&self, dice: &Clock, all: bool, counts: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
         let counted = self
             .actors
             .iter()
             .filter(|entry| counts(entry.value().place.kind));
         let mut paths: Vec<Arc<str>> = counted.map(|entry| Arc::clone(entry.key())).collect();
         paths.sort_unstable();
-        let drawn = dice.random_below(u64::try_from(paths.len()).ok()?);
-        let path = paths.into_iter().nth(usize::try_from(drawn).ok()?)?;
-        self.actors.get(&path)?.doomed.store(true, Relaxed);
-        Some(path)
+        if !all && !paths.is_empty() {
+            let drawn = dice.random_below(u64::try_from(paths.len()).unwrap_or(1));
+            paths = vec![paths.swap_remove(usize::try_from(drawn).unwrap_or(0))];
+        }
+        for path in &paths {
+            if let Some(stats) = self.actors.get(path) {
+                // Soon, but perhaps with something under way.
+                let messages = u8::try_from(1 + dice.random_below(3)).unwrap_or(1);
+                stats.doomed.store(messages, Relaxed);
+            }
+        }
+        paths
     }
 
     /// A reading of every actor, in no order. Costs what it clones; page it before showing it.

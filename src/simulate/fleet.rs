@@ -149,8 +149,10 @@ impl Fleet {
             }
             Mishap::KillWhileWriting(index, long) => {
                 if let Some(site) = &self.sites[index] {
-                    site.wire.inner().inject(Fault::WriteSlow(long));
-                    let victim = site.doom_entity(&self.world.clock);
+                    for _ in 0..3 {
+                        site.wire.inner().inject(Fault::WriteSlow(long));
+                    }
+                    let victim = site.doom_entities(&self.world.clock);
                     self.world.trace.note(format_args!("doomed {victim:?}"));
                 }
             }

@@ -89,7 +89,7 @@ pub enum Mishap {
     Crash(usize, Duration),
     /// One actor of a node dies; which one is drawn when it happens.
     Kill(usize),
-    /// A node's next write is slow, and one of its entities dies meanwhile.
+    /// A node's next writes are slow, and its entities die one after the other meanwhile.
     KillWhileWriting(usize, Duration),
     /// A node cannot reach the journal for a while.
     CutOff(usize, Duration),
@@ -260,8 +260,8 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
         12 => Mishap::Journal(node(), Fault::ReadFails),
         13 => Mishap::Journal(node(), Fault::ReadSlow(slow())),
         14..17 => Mishap::Crash(node(), millis(4_000)),
-        17 | 18 => Mishap::Kill(node()),
-        19 => Mishap::KillWhileWriting(node(), slow() * 8),
+        17 => Mishap::Kill(node()),
+        18 | 19 => Mishap::KillWhileWriting(node(), slow() * 8),
         20..22 => Mishap::CutOff(node(), millis(6_000)),
         22 => Mishap::CutOff(node(), Duration::from_secs(below(120))),
         23 | 24 => Mishap::Part(node(), node(), millis(5_000)),

@@ -159,13 +159,13 @@ impl Site {
     }
 
     /// Has one actor, drawn by `dice`, fail; says which.
-    pub fn doom_one(&self, dice: &Clock) -> Option<Arc<str>> {
-        self.heart.doom_one(dice, |_| true)
+    pub fn doom_one(&self, dice: &Clock) -> Vec<Arc<str>> {
+        self.heart.doom(dice, false, |_| true)
     }
 
-    /// Has one cart, order or stock, drawn by `dice`, fail at its next message; says which.
-    pub fn doom_entity(&self, dice: &Clock) -> Option<Arc<str>> {
+    /// Has every cart, order and stock fail at one of its next messages; says which.
+    pub fn doom_entities(&self, dice: &Clock) -> Vec<Arc<str>> {
         self.heart
-            .doom_one(dice, |kind| matches!(kind, "cart" | "order" | "stock"))
+            .doom(dice, true, |kind| matches!(kind, "cart" | "order" | "stock"))
     }
 }
