@@ -77,6 +77,20 @@ impl Clock {
         }
     }
 
+    /// How long the machine has been up, the time it slept included: what leases are counted by. No
+    /// change of the wall clock moves it.
+    #[must_use]
+    pub fn boot(&self) -> Duration {
+        match &*self.0 {
+            Source::System => {
+                let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                let seconds = u64::try_from(since.tv_sec).unwrap_or(0);
+                Duration::new(seconds, u32::try_from(since.tv_nsec).unwrap_or(0))
+            }
+            Source::Simulated { origin, .. } => origin.elapsed(),
+        }
+    }
+
     /// A monotonic instant for measuring and for deadlines.
     #[must_use]
     pub fn instant(&self) -> Instant {

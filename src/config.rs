@@ -4,14 +4,17 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use figment::Figment;
 use figment::error::Kind as Wrong;
 use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
 
+use crate::cluster::MembershipSettings;
 use crate::domain::quote::Tariff;
 use crate::domain::{Currency, ShardCount};
+use crate::journal::Takeover;
 
 /// The defaults, as documented.
 const DEFAULTS: &str = include_str!("../cluster.toml");
@@ -28,6 +31,8 @@ pub struct Settings {
     pub node: NodeSettings,
     /// The journal.
     pub journal: JournalSettings,
+    /// The cluster.
+    pub cluster: ClusterSettings,
     /// The shop.
     pub shop: ShopSettings,
     /// Mail.
@@ -69,6 +74,18 @@ impl std::fmt::Debug for JournalSettings {
             .field("shards", &self.shards)
             .finish()
     }
+}
+
+/// `[cluster]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSettings {
+    /// Whether no other node works on this journal.
+    pub alone: bool,
+    /// How long a heartbeat counts, in milliseconds.
+    pub lease_ms: u64,
+    /// How often the heart beats, in milliseconds.
+    pub renewal_ms: u64,
 }
 
 /// `[shop]`
@@ -221,6 +238,24 @@ impl Settings {
         ShardCount::new(self.journal.shards).unwrap_or(ShardCount::DEFAULT)
     }
 
+    /// How the node keeps its place among the members.
+    #[must_use]
+    pub const fn membership(&self) -> MembershipSettings {
+        let ClusterSettings {
+            alone,
+            lease_ms,
+            renewal_ms,
+        } = self.cluster;
+        if alone {
+            return MembershipSettings::ALONE;
+        }
+        MembershipSettings {
+            takeover: Takeover::AfterExpiry,
+            ttl: Duration::from_millis(lease_ms),
+            renewal: Duration::from_millis(renewal_ms),
+        }
+    }
+
     fn validate(&self) -> Result<(), SettingsFault> {
         let bad = |place: &str, reason: &str| {
             Err(SettingsFault::BadValue {
@@ -230,6 +265,18 @@ impl Settings {
         };
         if ShardCount::new(self.journal.shards).is_none() {
             return bad("journal.shards", "must lie between 1 and 1024");
+        }
+        if !self.cluster.alone && self.journal.database.is_none() {
+            return bad(
+                "cluster.alone",
+                "can only be false with a journal.database that nodes share",
+            );
+        }
+        if self.cluster.renewal_ms < 10 || self.cluster.lease_ms / 3 < self.cluster.renewal_ms {
+            return bad(
+                "cluster.renewal_ms",
+                "must be at least 10, and at most a third of cluster.lease_ms",
+            );
         }
         let name = &self.node.name;
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
@@ -309,6 +356,22 @@ mod tests {
         assert!(error.to_string().contains("journal.shards"), "{error}");
         let error = Settings::from_layers(None, Toml::string("[node]\nlisten = 7")).unwrap_err();
         assert!(error.to_string().contains("node.listen"), "{error}");
+    }
+
+    #[test]
+    fn a_node_shares_only_a_journal_that_others_can_reach() {
+        let shared = "[cluster]\nalone = false\n";
+        let error = Settings::from_layers(None, Toml::string(shared)).unwrap_err();
+        assert!(error.to_string().contains("cluster.alone"), "{error}");
+        let slow = Toml::string("[cluster]\nlease_ms = 600");
+        let error = Settings::from_layers(None, slow).unwrap_err();
+        assert!(error.to_string().contains("cluster.renewal_ms"), "{error}");
+
+        let both = format!("{shared}[journal]\ndatabase = \"postgres://h/d\"");
+        let settings = Settings::from_layers(None, Toml::string(&both)).unwrap();
+        assert_eq!(settings.membership().takeover, Takeover::AfterExpiry);
+        let alone = Settings::from_layers(None, Toml::string("")).unwrap();
+        assert_eq!(alone.membership(), MembershipSettings::ALONE);
     }
 
     #[test]

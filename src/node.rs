@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::{AccountSettings, Accounts, SigningKey};
 use crate::actors::heart::{self, Heart, HeartArguments};
 use crate::clock::Clock;
-use crate::cluster::Region;
+use crate::cluster::{Membership, MembershipArguments, Region};
 use crate::config::Settings;
 use crate::domain::Currency;
 use crate::domain::cart::Cart;
@@ -120,6 +120,7 @@ fn part<E: std::error::Error>(part: &'static str) -> impl FnOnce(E) -> NodeFault
 pub struct Node {
     embedded: Option<Embedded>,
     heart: Heart,
+    membership: Membership,
     relay: Relay,
     live: Live,
     edge: Edge,
@@ -274,7 +275,9 @@ impl Node {
 
         let heart = Heart::start(HeartArguments {
             node,
-            owner,
+            owner: Arc::clone(&owner),
+            takeover: settings.membership().takeover,
+            tenure: None,
             journal: Arc::clone(&journal),
             clock: clock.clone(),
             tails: tails.clone(),
@@ -285,6 +288,13 @@ impl Node {
             part: "the tree",
             reason: error.to_string(),
         })?;
+        let membership = Membership::start(MembershipArguments {
+            owner,
+            journal: Arc::clone(&journal),
+            gates: Arc::clone(heart.gates()),
+            clock: clock.clone(),
+            settings: settings.membership(),
+        });
         if !heart.ready(OPEN_LIMIT).await {
             return Err(NodeFault::NotReady(OPEN_LIMIT));
         }
@@ -361,6 +371,7 @@ impl Node {
         Ok(Self {
             embedded: None,
             heart,
+            membership,
             relay,
             live,
             edge,
@@ -441,6 +452,8 @@ impl Node {
         // What an import has not written yet it writes after the next start.
         self.importing.abort();
         self.relay.drain(Duration::from_secs(3)).await;
+        self.heart.settle(Duration::from_secs(3)).await;
+        self.membership.leave().await;
         self.heart.stop(Duration::from_secs(3)).await;
         if let Some(embedded) = self.embedded {
             embedded.stop().await;

@@ -9,7 +9,7 @@ use globalshop::clock::Clock;
 use globalshop::domain::id::OperationId;
 use globalshop::domain::{EntityId, Kind, Millis, ShardCount};
 use globalshop::journal::{
-    Append, Batch, Journal, Lease, NewEvent, Position, PostgresJournal, PostgresSettings, Sequence,
+    Append, Batch, Journal, Lease, NewEvent, Position, PostgresJournal, PostgresSettings, Sequence, Takeover,
     TimerChange, migrate,
 };
 use sqlx::{Executor as _, PgConnection};
@@ -156,7 +156,7 @@ async fn journals(postgres: &Postgres, clock: &Clock) -> Vec<Journalled> {
             .all()
             .filter(|shard| usize::from(shard.0) % CONNECTIONS == writer)
         {
-            leases.push(journal.claim(shard, "bench").await.unwrap());
+            leases.push(journal.claim(shard, "bench", Takeover::AtOnce).await.unwrap());
         }
         let source = Source::new(writer, 1, leases);
         writers.push(Journalled {

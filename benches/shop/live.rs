@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _};
 use globalshop::accounts::{Caller, Role, Roles};
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
+use globalshop::actors::tenure::Tenure;
 use globalshop::clock::Clock;
 use globalshop::cluster::{Ask, Region};
 use globalshop::domain::cart::Cart;
@@ -21,7 +22,7 @@ use globalshop::domain::id::{CartId, CustomerId, OrderId, Sku};
 use globalshop::domain::order::{self, Authorisation, Capture, Draft, Order, Placed, Transition};
 use globalshop::domain::{Millis, ShardCount};
 use globalshop::http::serve::{ServeSettings, serve};
-use globalshop::journal::{Journal, MemoryJournal};
+use globalshop::journal::{Journal, MemoryJournal, Takeover};
 use globalshop::relay::Tails;
 use globalshop::ws::source::{ProductFace, Shelf};
 use globalshop::ws::viewer::{Credential, Doorkeeper, Turned, Viewer};
@@ -194,11 +195,13 @@ struct Ours {
 impl Ours {
     async fn start(sockets: usize, clock: &Clock) -> Self {
         let shards = ShardCount::DEFAULT;
-        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(shards));
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(shards, clock.clone()));
         let (tails, doors) = (Tails::new(shards), directories(&journal, clock));
         let heart = Heart::start(HeartArguments {
             node: "bench".into(),
             owner: "bench".into(),
+            takeover: Takeover::AtOnce,
+            tenure: Some(Tenure::endless(clock)),
             journal,
             clock: clock.clone(),
             tails: tails.clone(),

@@ -146,7 +146,7 @@ pub async fn serve_it(folder: &Path, keeping: &str) {
         listen: None,
     };
     let node = if keeping == Keeping::Memory.word() {
-        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(ShardCount::DEFAULT));
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(ShardCount::DEFAULT, clock.clone()));
         Node::start_on(plan, clock.clone(), journal).await
     } else {
         Node::start(plan, clock.clone()).await

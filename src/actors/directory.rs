@@ -1,11 +1,9 @@
-//! Where the activations of this node are, and the gates of its shards.
+//! Where the activations of this node are, and how one is asked.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -13,6 +11,7 @@ use tokio::time::timeout_at;
 use super::Hosted;
 use super::ask::{Answer, Ask, AskError};
 use super::entity::{EntityMessage, Question, Reply};
+use super::gate::Gates;
 use super::shard::ShardMessage;
 use super::supervise::{Address, Undelivered};
 use crate::clock::Clock;
@@ -20,8 +19,8 @@ use crate::domain::cart::Cart;
 use crate::domain::order::Order;
 use crate::domain::product::Product;
 use crate::domain::stock::Stock;
-use crate::domain::{Entity, EntityId, Shard, ShardCount};
-use crate::journal::{Epoch, Journal, Sequence, stored};
+use crate::domain::{Entity, EntityId, Shard};
+use crate::journal::{Journal, Sequence, stored};
 
 /// The activations of one kind.
 pub struct Directory<E: Hosted>(DashMap<EntityId, Address<EntityMessage<E>>>);
@@ -57,64 +56,6 @@ impl<E: Hosted> Directory<E> {
 
     pub(super) fn has(&self, entity: &EntityId) -> bool {
         self.0.contains_key(entity)
-    }
-}
-
-/// The gate of each shard: where its actor is, and whether it lets anyone in.
-#[derive(Debug)]
-pub struct Gates(Box<[Gate]>);
-
-#[derive(Debug, Default)]
-struct Gate {
-    actor: ArcSwapOption<Address<ShardMessage>>,
-    open: AtomicBool,
-}
-
-impl Gates {
-    /// Closed gates for every shard.
-    #[must_use]
-    pub fn new(shards: ShardCount) -> Self {
-        Self(shards.all().map(|_| Gate::default()).collect())
-    }
-
-    fn of(&self, shard: Shard) -> &Gate {
-        &self.0[usize::from(shard.0) % self.0.len()]
-    }
-
-    pub(super) fn enter(&self, shard: Shard, actor: Address<ShardMessage>) {
-        self.of(shard).actor.store(Some(Arc::new(actor)));
-    }
-
-    pub(super) fn set_open(&self, shard: Shard, open: bool) {
-        self.of(shard).open.store(open, Relaxed);
-    }
-
-    /// Whether a shard answers.
-    #[must_use]
-    pub fn is_open(&self, shard: Shard) -> bool {
-        self.of(shard).open.load(Relaxed)
-    }
-
-    /// Whether every shard answers.
-    #[must_use]
-    pub fn all_open(&self) -> bool {
-        self.0.iter().all(|gate| gate.open.load(Relaxed))
-    }
-
-    /// Closes a shard's gate and has it recover. `epoch`: which epoch was disturbed, if one is known.
-    pub(super) fn disturb(&self, shard: Shard, epoch: Option<Epoch>, reason: &str) {
-        let gate = self.of(shard);
-        if let Some(actor) = gate.actor.load_full() {
-            gate.open.store(false, Relaxed);
-            actor.tell(ShardMessage::Disturbed {
-                epoch,
-                reason: reason.to_owned(),
-            });
-        }
-    }
-
-    pub(super) fn actor(&self, shard: Shard) -> Option<Arc<Address<ShardMessage>>> {
-        self.of(shard).actor.load_full()
     }
 }
 
@@ -275,7 +216,7 @@ impl Directories {
             reason: reason.to_owned(),
         };
         let Some(actor) = self.gates.actor(shard).filter(|_| self.gates.is_open(shard)) else {
-            return Err(unavailable("the shard is being taken over"));
+            return Err(unavailable("the shard is not open here"));
         };
         let (reply, activated) = oneshot::channel();
         match actor.send(ShardMessage::Activate {

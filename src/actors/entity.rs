@@ -6,7 +6,8 @@
 //! based on is committed, so nobody ever sees state that could be taken back.
 //!
 //! Anything but *written* ends the activation: it answers nothing false, stops, and the shard
-//! replays it from the journal.
+//! replays it from the journal. So does the end of its node's [tenure](super::tenure): what it
+//! remembers may be old by then, and nothing it writes would tell it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::directory::Directories;
 use super::persistence::{Listener, Load, PersistenceMessage, QUEUE_LIMIT, Settled};
 use super::stats::Life;
 use super::supervise::{Address, Failure, Member};
+use super::tenure::Tenure;
 use crate::clock::Clock;
 use crate::domain::id::OperationId;
 use crate::domain::planted::{self, Bug};
@@ -90,6 +92,8 @@ pub struct EntityArguments {
     pub shard: Shard,
     /// The epoch its shard is held under.
     pub epoch: Epoch,
+    /// How long what it remembers may be told.
+    pub tenure: Tenure,
     /// The writer of its shard.
     pub writer: Address<PersistenceMessage>,
     /// How much is queued there.
@@ -129,6 +133,8 @@ pub struct EntityState<E: Hosted> {
 struct Outgoing<E: Hosted> {
     reply: oneshot::Sender<Reply<E>>,
     result: Result<(E::View, Sequence, bool), AskError<E::Refusal>>,
+    /// Whether its own append is what it waits for: once that is written, it is true whatever comes.
+    appends: bool,
 }
 
 #[derive(Default)]
@@ -286,6 +292,7 @@ impl<E: Hosted> EntityState<E> {
         }
         let now = self.with.clock.now();
         let known = |operation| self.operations.iter().any(|(known, _)| *known == operation);
+        let before = self.ticket;
         let result = match question.command {
             None => Ok(self.shown(false)),
             Some(_) if question.operation.is_some_and(known) && !planted::is(Bug::OperationForgotten) => {
@@ -308,12 +315,15 @@ impl<E: Hosted> EntityState<E> {
                 }
             },
         };
-        let outgoing = Outgoing { reply, result };
+        let outgoing = Outgoing {
+            reply,
+            result,
+            appends: self.ticket > before,
+        };
         if self.settled == self.ticket || planted::is(Bug::ReplyBeforeCommit) {
-            self.release(outgoing);
-        } else {
-            self.waiting.push_back((self.ticket, outgoing));
+            return self.release(outgoing);
         }
+        self.waiting.push_back((self.ticket, outgoing));
         Ok(())
     }
 
@@ -412,7 +422,7 @@ impl<E: Hosted> EntityState<E> {
             .is_some_and(|(needed, _)| *needed <= self.settled)
         {
             if let Some((_, outgoing)) = self.waiting.pop_front() {
-                self.release(outgoing);
+                self.release(outgoing)?;
             }
         }
         if self
@@ -434,7 +444,12 @@ impl<E: Hosted> EntityState<E> {
         format!("its memory is ahead of the journal: {reason}").into()
     }
 
-    fn release(&self, outgoing: Outgoing<E>) {
+    /// Answers. What needed no append is only as true as the memory it came from.
+    fn release(&mut self, outgoing: Outgoing<E>) -> Result<(), Failure> {
+        let told = self.with.tenure.holds() || planted::is(Bug::ZombieReads);
+        if !outgoing.appends && !told {
+            return Err(self.outlive(outgoing));
+        }
         let reply = match outgoing.result {
             Ok((view, sequence, repeated)) => Reply::Answer(Answer {
                 view,
@@ -448,6 +463,25 @@ impl<E: Hosted> EntityState<E> {
             Err(error) => Reply::Refused(error),
         };
         answer(outgoing.reply, reply);
+        Ok(())
+    }
+
+    /// Gives up an activation whose node's tenure is over: this answer and those behind it are not
+    /// told. What they appended may still be written.
+    fn outlive(&mut self, first: Outgoing<E>) -> Failure {
+        const REASON: &str = "the node's time as an owner has run out";
+        let shard = self.with.shard;
+        let behind = self.waiting.drain(..).map(|(_, outgoing)| outgoing);
+        for outgoing in std::iter::once(first).chain(behind) {
+            let reason = REASON.to_owned();
+            let error = if outgoing.appends {
+                AskError::Unknown { reason }
+            } else {
+                AskError::Unavailable { shard, reason }
+            };
+            answer(outgoing.reply, Reply::Refused(error));
+        }
+        REASON.into()
     }
 
     /// Captures the state as it is now; kept once that is committed.
@@ -469,6 +503,9 @@ impl<E: Hosted> EntityState<E> {
             return;
         };
         self.snapshot.taken_at = sequence;
+        if !self.with.tenure.holds() {
+            return;
+        }
         let snapshot = Snapshot {
             entity: self.with.entity.clone(),
             sequence,

@@ -9,15 +9,17 @@ use ractor::{ActorCell, ActorId};
 use tokio::sync::watch;
 
 use super::bulk::Bulk;
-use super::directory::{Directories, Gates};
+use super::directory::Directories;
+use super::gate::Gates;
 use super::persistence::{Load, Persistence, PersistenceArguments, PersistenceMessage};
 use super::shard::{Resident, ShardActor, ShardArguments};
 use super::stats::{Place, Tree};
 use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner};
+use super::tenure::Tenure;
 use super::timer::TimerBoard;
 use crate::clock::Clock;
 use crate::domain::Shard;
-use crate::journal::Journal;
+use crate::journal::{Journal, Takeover};
 use crate::relay::Tails;
 
 /// How many persistence actors a node runs.
@@ -32,6 +34,11 @@ pub struct HeartArguments {
     pub node: Arc<str>,
     /// The name under which it claims shards: the node and its incarnation.
     pub owner: Arc<str>,
+    /// What it may do about a shard that somebody else holds.
+    pub takeover: Takeover,
+    /// With a tenure every shard is taken at once, under it. Without one none is, until the
+    /// [gates](Heart::gates) say what is wanted.
+    pub tenure: Option<Tenure>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
     /// The clock.
@@ -64,7 +71,8 @@ pub fn directories(journal: &Arc<dyn Journal>, clock: &Clock) -> Arc<Directories
 }
 
 impl Heart {
-    /// Starts the tree. Shards take their leases in the background; see [`Heart::ready`].
+    /// Starts the tree. Shards that are wanted take their leases in the background; see
+    /// [`Heart::ready`].
     ///
     /// # Errors
     /// When a part does not start.
@@ -72,6 +80,8 @@ impl Heart {
         let HeartArguments {
             node,
             owner,
+            takeover,
+            tenure,
             journal,
             clock,
             tails,
@@ -119,10 +129,14 @@ impl Heart {
             root.tell(RootMessage::Start(Box::new(part)));
         }
         for shard in journal.shards().all() {
+            if let Some(tenure) = &tenure {
+                directories.gates().take(shard, tenure);
+            }
             let (writer, load) = &writers[usize::from(shard.0 % WRITERS)];
             let part = Part::Shard(ShardArguments {
                 shard,
                 owner: Arc::clone(&owner),
+                takeover,
                 place: root_place.child("shard", &shard.to_string()),
                 journal: Arc::clone(&journal),
                 writer: Arc::clone(writer),
@@ -219,12 +233,18 @@ impl Heart {
             .doom(dice, all, |kind| kind != root && counts(kind))
     }
 
-    /// Stops the tree: lets what is queued be written, for at most `limit`, then stops every actor.
-    pub async fn stop(&self, limit: Duration) {
+    /// Lets what is queued be written, for at most `limit`.
+    pub async fn settle(&self, limit: Duration) {
         let deadline = self.clock.instant() + limit;
         while self.queued() > 0 && self.clock.instant() < deadline {
             self.clock.sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Stops the tree: lets what is queued be written, for at most `limit`, then stops every actor.
+    pub async fn stop(&self, limit: Duration) {
+        let deadline = self.clock.instant() + limit;
+        self.settle(limit).await;
         let wait = deadline
             .saturating_duration_since(self.clock.instant())
             .max(Duration::from_millis(100));

@@ -1,7 +1,8 @@
 //! The supervised tree.
 //!
 //! [`supervise`] is the one way to start an actor; [`entity`] is the one loop; [`persistence`] is
-//! the only writer of the journal; [`shard`] owns the entities of a shard and recovers it.
+//! the only writer of the journal; [`shard`] owns the entities of a shard and recovers it; [`tenure`]
+//! says how long what it remembers may be told.
 //!
 //! ```text
 //! node
@@ -22,6 +23,7 @@ pub mod bulk;
 pub mod cart;
 pub mod directory;
 pub mod entity;
+pub mod gate;
 pub mod heart;
 pub mod order;
 pub mod persistence;
@@ -30,6 +32,7 @@ pub mod shard;
 pub mod stats;
 pub mod stock;
 pub mod supervise;
+pub mod tenure;
 pub mod timer;
 
 use std::time::Duration;

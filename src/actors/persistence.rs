@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::oneshot;
 
-use super::directory::Gates;
+use super::gate::Gates;
 use super::supervise::{Address, Failure, Member};
 use super::timer::TimerBoard;
 use crate::domain::planted::{self, Bug};

@@ -1,12 +1,17 @@
-//! The owner of a shard on this node: its lease, its activations, its recovery.
+//! A shard on this node: its lease, its activations, its recovery.
 //!
 //! There is one recovery path, for a fenced, failed or unknown append, a conflict, a dead writer and
 //! a takeover alike: stop every activation, wait until they are gone, take the lease at the next
-//! epoch (which waits for any append still under way), and start from what the journal says.
+//! epoch (which waits for any append still under way), and start from what the journal says. Giving a
+//! shard up goes the same way, and gives the lease back at its end.
+//!
+//! Reading order: here, what a shard is told and what runs in it; [`hold`], how it comes to this node
+//! and goes; [`activation`], its entities.
 
 mod activation;
+mod hold;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +21,17 @@ use ractor::{ActorCell, ActorId};
 use tokio::sync::oneshot;
 
 use self::activation::{Child, forget, tell};
+use self::hold::Hold;
 use super::directory::Directories;
 use super::persistence::{Load, PersistenceMessage};
 use super::stats::{Life, Place};
 use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner};
 use super::timer::{TimerActor, TimerArguments, TimerBoard};
-use crate::domain::planted::{self, Bug};
 use crate::domain::{EntityId, Shard};
-use crate::journal::{Epoch, Journal, JournalFault, Lease, Position, Timer};
+use crate::journal::{Epoch, Journal, JournalFault, Lease, Position, Takeover, Timer};
 
 /// How often idle activations are looked for.
 const SWEEP: Duration = Duration::from_secs(15);
-/// How long the writer has to adopt a shard.
-const ADOPT_LIMIT: Duration = Duration::from_secs(5);
-/// Between attempts to take a lease.
-const CLAIM_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause between attempts to take a lease.
-const CLAIM_PAUSE_LIMIT: Duration = Duration::from_secs(2);
 /// Messages a timer or another resident may have waiting.
 const RESIDENT_MAILBOX: u32 = 100_000;
 
@@ -67,6 +66,8 @@ pub struct ShardArguments {
     pub shard: Shard,
     /// The name under which this node holds leases.
     pub owner: Arc<str>,
+    /// What it may do about a shard that somebody else holds.
+    pub takeover: Takeover,
     /// The shard's place in the tree.
     pub place: Place,
     /// The journal.
@@ -87,10 +88,16 @@ pub struct ShardArguments {
 
 /// What a shard is told.
 pub enum ShardMessage {
-    /// Take the lease.
-    Claim,
-    /// The journal has answered the claim.
-    Claimed(Result<(Lease, Vec<Timer>), JournalFault>),
+    /// The shard is wanted here: take the lease, now.
+    Wanted,
+    /// Give the shard up, unless it is wanted again; answered when nothing of it runs here.
+    GiveUp(oneshot::Sender<()>),
+    /// A pause is over: go on.
+    Proceed,
+    /// The journal has answered a claim, which was this call.
+    Claimed(u64, Result<(Lease, Vec<Timer>), JournalFault>),
+    /// The journal has answered a release, which was this call.
+    Released(u64, Result<(), JournalFault>),
     /// Something about this epoch went wrong: recover. `None`: whatever the epoch is.
     Disturbed {
         /// Under which epoch it happened.
@@ -132,23 +139,16 @@ pub struct Reserved {
 /// Starts shards.
 pub struct ShardActor;
 
-enum Phase {
-    /// Waiting for the lease; the number of attempts.
-    Claiming(u32),
-    Owning(Epoch),
-    /// Waiting for the children to end before the lease is taken again.
-    Clearing,
-}
-
 /// What a shard keeps.
 pub struct ShardState {
     with: ShardArguments,
-    phase: Phase,
-    children: HashMap<ActorId, Child>,
+    hold: Hold,
+    /// In the order they were started, in which they are stopped: one seed, one history.
+    children: BTreeMap<ActorId, Child>,
     by_entity: HashMap<EntityId, ActorId>,
-    residents: HashMap<ActorId, (usize, ActorCell)>,
+    residents: BTreeMap<ActorId, (usize, ActorCell)>,
     timer: Option<(ActorId, ActorCell)>,
-    waiting: HashMap<EntityId, Vec<oneshot::Sender<Result<(), String>>>>,
+    waiting: BTreeMap<EntityId, Vec<oneshot::Sender<Result<(), String>>>>,
     reserved: HashSet<EntityId>,
     trouble: HashMap<EntityId, Restarts>,
     resident_trouble: Restarts,
@@ -167,8 +167,11 @@ impl Member for ShardActor {
     type State = ShardState;
 
     const LABELS: &'static [&'static str] = &[
-        "claim",
+        "wanted",
+        "give_up",
+        "proceed",
         "claimed",
+        "released",
         "disturbed",
         "activate",
         "reserve",
@@ -179,14 +182,17 @@ impl Member for ShardActor {
 
     fn label(message: &ShardMessage) -> usize {
         match message {
-            ShardMessage::Claim => 0,
-            ShardMessage::Claimed(_) => 1,
-            ShardMessage::Disturbed { .. } => 2,
-            ShardMessage::Activate { .. } => 3,
-            ShardMessage::Reserve { .. } => 4,
-            ShardMessage::Unreserve(_) => 5,
-            ShardMessage::Readmit(_) => 6,
-            ShardMessage::Sweep => 7,
+            ShardMessage::Wanted => 0,
+            ShardMessage::GiveUp(_) => 1,
+            ShardMessage::Proceed => 2,
+            ShardMessage::Claimed(..) => 3,
+            ShardMessage::Released(..) => 4,
+            ShardMessage::Disturbed { .. } => 5,
+            ShardMessage::Activate { .. } => 6,
+            ShardMessage::Reserve { .. } => 7,
+            ShardMessage::Unreserve(_) => 8,
+            ShardMessage::Readmit(_) => 9,
+            ShardMessage::Sweep => 10,
         }
     }
 
@@ -194,16 +200,16 @@ impl Member for ShardActor {
         let gates = with.directories.gates();
         gates.set_open(with.shard, false);
         gates.enter(with.shard, me.clone());
-        me.tell(ShardMessage::Claim);
+        me.tell(ShardMessage::Wanted);
         later(me, with.spawner.clock(), SWEEP, ShardMessage::Sweep);
         Ok(ShardState {
             with,
-            phase: Phase::Claiming(0),
-            children: HashMap::new(),
+            hold: Hold::default(),
+            children: BTreeMap::new(),
             by_entity: HashMap::new(),
-            residents: HashMap::new(),
+            residents: BTreeMap::new(),
             timer: None,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             reserved: HashSet::new(),
             trouble: HashMap::new(),
             resident_trouble: Restarts::default(),
@@ -218,9 +224,11 @@ impl Member for ShardActor {
         state: &mut ShardState,
     ) -> Result<(), Failure> {
         match message {
-            ShardMessage::Claim => state.claim(me),
-            ShardMessage::Claimed(Ok((lease, timers))) => state.open(me, lease, timers).await?,
-            ShardMessage::Claimed(Err(fault)) => state.claim_later(me, &fault),
+            ShardMessage::Wanted => state.wanted_now(me),
+            ShardMessage::GiveUp(reply) => state.give_up(me, reply),
+            ShardMessage::Proceed => state.proceed(me),
+            ShardMessage::Claimed(call, result) => state.claimed(me, call, result).await?,
+            ShardMessage::Released(call, result) => state.released(me, call, result),
             ShardMessage::Disturbed { epoch, reason } => state.disturbed(me, epoch, &reason),
             ShardMessage::Activate { entity, reply } => state.activate(me, entity, reply).await,
             ShardMessage::Reserve { entities, reply } => state.reserve(entities, reply),
@@ -254,84 +262,6 @@ fn later(me: &Address<ShardMessage>, clock: &crate::clock::Clock, wait: Duration
 }
 
 impl ShardState {
-    fn claim(&mut self, me: &Address<ShardMessage>) {
-        me.stats().set_life(Life::Starting);
-        let (journal, shard, owner) = (
-            Arc::clone(&self.with.journal),
-            self.with.shard,
-            Arc::clone(&self.with.owner),
-        );
-        let me = me.clone();
-        tokio::spawn(async move {
-            let result = async {
-                let lease = journal.claim(shard, &owner).await?;
-                Ok((lease, journal.timers(shard).await?))
-            };
-            let result = result.await;
-            me.tell(ShardMessage::Claimed(result));
-        });
-    }
-
-    fn claim_later(&mut self, me: &Address<ShardMessage>, fault: &JournalFault) {
-        let Phase::Claiming(attempt) = &mut self.phase else {
-            return;
-        };
-        *attempt += 1;
-        tracing::warn!(shard = %self.with.shard, attempt, %fault, "the shard's lease could not be taken; trying again");
-        let clock = self.with.spawner.clock();
-        let pause = clock.backoff(*attempt, CLAIM_PAUSE, CLAIM_PAUSE_LIMIT) + CLAIM_PAUSE;
-        later(me, clock, pause, ShardMessage::Claim);
-    }
-
-    async fn open(
-        &mut self,
-        me: &Address<ShardMessage>,
-        lease: Lease,
-        timers: Vec<Timer>,
-    ) -> Result<(), Failure> {
-        if !matches!(self.phase, Phase::Claiming(_)) {
-            return Ok(());
-        }
-        let timers = if planted::is(Bug::LostTimer) {
-            vec![]
-        } else {
-            timers
-        };
-        let Lease { shard, epoch, head } = lease;
-        let Some(writer) = self.with.writer.load_full() else {
-            later(me, self.with.spawner.clock(), CLAIM_PAUSE, ShardMessage::Claim);
-            return Ok(());
-        };
-        let (reply, adopted) = oneshot::channel();
-        writer.tell(PersistenceMessage::Adopt {
-            shard,
-            epoch,
-            head,
-            reply,
-        });
-        if !matches!(tokio::time::timeout(ADOPT_LIMIT, adopted).await, Ok(Ok(()))) {
-            later(me, self.with.spawner.clock(), CLAIM_PAUSE, ShardMessage::Claim);
-            return Ok(());
-        }
-        self.phase = Phase::Owning(epoch);
-        self.tenancy = Some(Tenancy {
-            shard,
-            epoch,
-            head,
-            place: self.with.place.clone(),
-            supervisor: me.cell(),
-            spawner: self.with.spawner.clone(),
-        });
-        self.start_timer(me, timers).await?;
-        for index in 0..self.with.residents.len() {
-            self.readmit(index).await?;
-        }
-        self.with.directories.gates().set_open(shard, true);
-        me.stats().set_life(Life::Running);
-        tracing::debug!(%shard, %epoch, %head, "the shard is owned");
-        Ok(())
-    }
-
     async fn start_timer(&mut self, me: &Address<ShardMessage>, timers: Vec<Timer>) -> Result<(), Failure> {
         let arguments = TimerArguments {
             directories: Arc::clone(&self.with.directories),
@@ -350,8 +280,8 @@ impl ShardState {
     }
 
     async fn readmit(&mut self, index: usize) -> Result<(), Failure> {
-        if let (Phase::Owning(_), Some(tenancy), Some(resident)) =
-            (&self.phase, &self.tenancy, self.with.residents.get(index))
+        if let (Some(_), Some(tenancy), Some(resident)) =
+            (self.hold.owned(), &self.tenancy, self.with.residents.get(index))
         {
             let cell = resident.start(tenancy).await?;
             self.residents.insert(cell.get_id(), (index, cell));
@@ -360,7 +290,7 @@ impl ShardState {
     }
 
     fn disturbed(&mut self, me: &Address<ShardMessage>, epoch: Option<Epoch>, reason: &str) {
-        let Phase::Owning(current) = self.phase else {
+        let Some(current) = self.hold.owned() else {
             return;
         };
         if epoch.is_some_and(|epoch| epoch != current) {
@@ -370,36 +300,38 @@ impl ShardState {
         }
         tracing::warn!(shard = %self.with.shard, epoch = %current, reason, "the shard recovers");
         metrics::counter!("globalshop_shard_recoveries_total").increment(1);
+        self.clear(me, current, "its shard recovers");
+    }
+
+    /// Lets nobody in and ends everything that runs here; goes on when that is done.
+    fn clear(&mut self, me: &Address<ShardMessage>, epoch: Epoch, reason: &str) {
         self.with.directories.gates().set_open(self.with.shard, false);
         if let Some(writer) = self.with.writer.load_full() {
             writer.tell(PersistenceMessage::Disown(self.with.shard));
         }
-        self.phase = Phase::Clearing;
+        self.hold.clearing(epoch);
         self.tenancy = None;
         me.stats().set_life(Life::Starting);
         for child in self.children.values() {
             forget(&self.with.directories, &child.entity);
-            child.cell.stop(Some("its shard recovers".to_owned()));
+            child.cell.stop(Some(reason.to_owned()));
         }
         for (_, cell) in self.residents.values() {
-            cell.stop(Some("its shard recovers".to_owned()));
+            cell.stop(Some(reason.to_owned()));
         }
         self.with.timers.leave(self.with.shard);
         if let Some((_, cell)) = &self.timer {
-            cell.stop(Some("its shard recovers".to_owned()));
+            cell.stop(Some(reason.to_owned()));
         }
-        for reply in self.waiting.drain().flat_map(|(_, replies)| replies) {
-            tell(reply, Err("the shard recovers".to_owned()));
+        for reply in std::mem::take(&mut self.waiting).into_values().flatten() {
+            tell(reply, Err(reason.to_owned()));
         }
-        self.claim_when_clear(me);
+        self.proceed(me);
     }
 
-    fn claim_when_clear(&mut self, me: &Address<ShardMessage>) {
-        let clear = self.children.is_empty() && self.residents.is_empty() && self.timer.is_none();
-        if matches!(self.phase, Phase::Clearing) && clear {
-            self.phase = Phase::Claiming(0);
-            self.claim(me);
-        }
+    /// Whether nothing runs here.
+    fn is_clear(&self) -> bool {
+        self.children.is_empty() && self.residents.is_empty() && self.timer.is_none()
     }
 
     fn sweep(&mut self) {
@@ -429,7 +361,7 @@ impl ShardState {
             }
             self.activate_for_waiting(me, entity).await;
         } else if let Some((index, _)) = self.residents.remove(&child.id) {
-            if matches!(self.phase, Phase::Owning(_)) {
+            if self.hold.owned().is_some() {
                 let failure = child.failure.as_deref().unwrap_or("stopped");
                 tracing::warn!(shard = %self.with.shard, failure, "a resident of the shard ended; restarting it");
                 match self.resident_trouble.note(&RestartPolicy::PART, now) {
@@ -439,12 +371,14 @@ impl ShardState {
             }
         } else if self.timer.as_ref().is_some_and(|(id, _)| *id == child.id) {
             self.timer = None;
-            if matches!(self.phase, Phase::Owning(_)) {
+            if self.hold.owned().is_some() {
                 // Its memory is what the journal says: read it again the one way there is.
                 self.disturbed(me, None, "its timer actor failed");
             }
         }
-        self.claim_when_clear(me);
+        if self.hold.is_clearing() {
+            self.proceed(me);
+        }
         Ok(())
     }
 }

@@ -153,6 +153,11 @@ macro_rules! journal_contract {
             a_stale_epoch_writes_nothing_while_other_shards_are_written,
             a_writer_of_before_writes_nothing_of_any_kind,
             a_takeover_finds_everything_acknowledged,
+            a_member_keeps_its_shard,
+            an_owner_whose_time_is_up_is_taken_from,
+            a_heartbeat_that_comes_too_late_is_refused,
+            a_lease_that_was_given_back_is_free,
+            two_nodes_never_have_one_name,
             snapshots_never_go_back_and_are_fenced,
             entities_are_loaded_in_the_order_asked,
         }

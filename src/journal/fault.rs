@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::Shard;
+
 /// The journal could not answer a question. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalFault {
@@ -29,6 +31,28 @@ pub enum JournalFault {
         place: String,
         /// Why.
         reason: String,
+    },
+    /// Another member owns the shard. Nothing is wrong: ask it, or come back when it is gone.
+    #[error("shard {shard} is owned by {owner}")]
+    Held {
+        /// Which shard.
+        shard: Shard,
+        /// Who owns it.
+        owner: String,
+    },
+    /// The heartbeat came too late: the owner may have lost its shards and must join again.
+    #[error("{owner} is no member any more")]
+    NotMember {
+        /// Who.
+        owner: String,
+    },
+    /// Another incarnation of the node is a member: it is still running, or its time is not up yet.
+    #[error("the node {node} is a member already, as {owner}")]
+    NameTaken {
+        /// The node's name.
+        node: String,
+        /// The incarnation that has it.
+        owner: String,
     },
     /// A fault put in on purpose.
     #[error("injected: {0}")]

@@ -2,12 +2,15 @@
 //!
 //! Clones share what is stored, as nodes share a database. It keeps every promise of the real one,
 //! and it breaks on command: a [`Fault`] that was [injected](MemoryJournal::inject) befalls the next
-//! call it fits. Nothing here draws lots or reads a clock, so one plan of faults gives one history.
+//! call it fits, and a node that was [cut off](MemoryJournal::cut_off) is answered nothing. Nothing here
+//! draws lots, and the one clock is a boot clock that wall clocks cannot move, so one plan of faults
+//! gives one history.
 
 mod store;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,9 +19,10 @@ use tokio::time::sleep;
 
 use self::store::Store;
 use super::{
-    Batch, Epoch, History, Journal, JournalFault, Lease, Orphans, Position, Recorded, Remembered, RequestKey,
-    Sequence, Snapshot, Survey, Timer, WriteFault,
+    Batch, Epoch, History, Journal, JournalFault, Lease, Members, Orphans, Position, Recorded, Remembered,
+    RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
 };
+use crate::clock::Clock;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
 
 /// What goes wrong with one call.
@@ -43,6 +47,12 @@ pub enum Fault {
     ClaimFails,
     /// The epoch is raised, and the taker does not hear of it.
     ClaimLost,
+    /// A join or a heartbeat fails and changes nothing.
+    BeatFails,
+    /// A join or a heartbeat counts, and the node does not hear of it.
+    BeatLost,
+    /// A join or a heartbeat waits before it happens.
+    BeatSlow(Duration),
     /// A read of any kind fails.
     ReadFails,
     /// A read of any kind waits.
@@ -53,6 +63,7 @@ pub enum Fault {
 enum Call {
     Write,
     Claim,
+    Beat,
     Read,
 }
 
@@ -66,6 +77,7 @@ impl Fault {
             | Self::WriteSlow(_)
             | Self::AnswerSlow(_) => Call::Write,
             Self::ClaimSlow(_) | Self::ClaimFails | Self::ClaimLost => Call::Claim,
+            Self::BeatFails | Self::BeatLost | Self::BeatSlow(_) => Call::Beat,
             Self::ReadFails | Self::ReadSlow(_) => Call::Read,
         }
     }
@@ -77,6 +89,8 @@ pub struct MemoryJournal {
     shards: ShardCount,
     store: Arc<Mutex<Store>>,
     plan: Arc<Mutex<VecDeque<Fault>>>,
+    cut_off: Arc<AtomicBool>,
+    clock: Clock,
 }
 
 impl fmt::Debug for MemoryJournal {
@@ -88,13 +102,15 @@ impl fmt::Debug for MemoryJournal {
 }
 
 impl MemoryJournal {
-    /// An empty journal.
+    /// An empty journal, whose members expire by the boot time of `clock`.
     #[must_use]
-    pub fn new(shards: ShardCount) -> Self {
+    pub fn new(shards: ShardCount, clock: Clock) -> Self {
         Self {
             shards,
             store: Arc::default(),
             plan: Arc::default(),
+            cut_off: Arc::default(),
+            clock,
         }
     }
 
@@ -103,8 +119,15 @@ impl MemoryJournal {
     pub fn seen_by_another(&self) -> Self {
         Self {
             plan: Arc::default(),
+            cut_off: Arc::default(),
             ..self.clone()
         }
+    }
+
+    /// Cuts this node off from the journal, or connects it again. While it is cut off nothing it asks
+    /// happens: writes are unknown, everything else fails.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.cut_off.store(cut_off, Relaxed);
     }
 
     /// Plans a fault for the next call it fits; faults of one kind of call happen in this order.
@@ -145,7 +168,34 @@ impl MemoryJournal {
         plan.remove(next)
     }
 
+    fn reachable(&self) -> Result<(), JournalFault> {
+        if self.cut_off.load(Relaxed) {
+            return Err(JournalFault::Injected("the node is cut off from the journal"));
+        }
+        Ok(())
+    }
+
+    /// A call about members, with the time it is made at.
+    async fn beat_with<T>(
+        &self,
+        call: impl FnOnce(&mut Store, Duration) -> Result<T, JournalFault> + Send,
+    ) -> Result<T, JournalFault> {
+        self.reachable()?;
+        match self.next_fault(Call::Beat) {
+            Some(Fault::BeatFails) => return Err(JournalFault::Injected("a heartbeat failed")),
+            Some(Fault::BeatSlow(wait)) => sleep(wait).await,
+            Some(Fault::BeatLost) => {
+                call(&mut locked(&self.store), self.clock.boot())?;
+                return Err(JournalFault::Injected("a heartbeat's answer was lost"));
+            }
+            _ => {}
+        }
+        self.reachable()?;
+        call(&mut locked(&self.store), self.clock.boot())
+    }
+
     async fn read_with<T>(&self, read: impl FnOnce(&mut Store) -> T + Send) -> Result<T, JournalFault> {
+        self.reachable()?;
         match self.next_fault(Call::Read) {
             Some(Fault::ReadSlow(wait)) => sleep(wait).await,
             Some(Fault::ReadFails) => return Err(JournalFault::Injected("a read failed")),
@@ -171,20 +221,47 @@ impl Journal for MemoryJournal {
         self.shards
     }
 
-    async fn claim(&self, shard: Shard, owner: &str) -> Result<Lease, JournalFault> {
+    async fn join(&self, owner: &str, ttl: Duration, takeover: Takeover) -> Result<Members, JournalFault> {
+        self.beat_with(|store, now| store.join(now, owner, ttl, takeover))
+            .await
+    }
+
+    async fn beat(&self, owner: &str, ttl: Duration) -> Result<Members, JournalFault> {
+        self.beat_with(|store, now| store.beat(now, owner, ttl)).await
+    }
+
+    async fn leave(&self, owner: &str) -> Result<(), JournalFault> {
+        self.reachable()?;
+        locked(&self.store).leave(owner);
+        Ok(())
+    }
+
+    async fn claim(&self, shard: Shard, owner: &str, takeover: Takeover) -> Result<Lease, JournalFault> {
+        self.reachable()?;
+        let claim = || locked(&self.store).claim(self.clock.boot(), shard, owner, takeover);
         match self.next_fault(Call::Claim) {
             Some(Fault::ClaimSlow(wait)) => sleep(wait).await,
             Some(Fault::ClaimFails) => return Err(JournalFault::Injected("a claim failed")),
             Some(Fault::ClaimLost) => {
-                locked(&self.store).claim(shard, owner);
+                claim()?;
                 return Err(JournalFault::Injected("a claim's answer was lost"));
             }
             _ => {}
         }
-        Ok(locked(&self.store).claim(shard, owner))
+        self.reachable()?;
+        claim()
+    }
+
+    async fn release(&self, shard: Shard, owner: &str, epoch: Epoch) -> Result<(), JournalFault> {
+        self.reachable()?;
+        locked(&self.store).release(shard, owner, epoch);
+        Ok(())
     }
 
     async fn write(&self, batch: &Batch) -> Result<Vec<Shard>, WriteFault> {
+        if self.reachable().is_err() {
+            return Err(unknown("the node is cut off from the journal"));
+        }
         match self.next_fault(Call::Write) {
             Some(Fault::WriteRefused) => {
                 return Err(WriteFault::NotWritten {
@@ -267,7 +344,7 @@ mod tests {
     use crate::journal::contract;
 
     async fn journal() -> MemoryJournal {
-        MemoryJournal::new(ShardCount::DEFAULT)
+        MemoryJournal::new(ShardCount::DEFAULT, Clock::system())
     }
 
     crate::journal_contract!(journal);
@@ -276,12 +353,12 @@ mod tests {
     async fn a_late_request_is_fenced_when_the_shard_has_been_taken() {
         let journal = journal().await;
         let (shard, entity) = contract::place(&journal, "late");
-        let lease = journal.claim(shard, "one").await.unwrap();
+        let lease = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
         let batch = contract::batch(lease, vec![contract::append(lease, &entity, 0, &["x"])]);
 
         journal.inject(Fault::RequestLate(Duration::from_secs(1)));
         assert!(!journal.write(&batch).await.unwrap_err().is_certain());
-        let taken = journal.claim(shard, "two").await.unwrap();
+        let taken = journal.claim(shard, "two", Takeover::AtOnce).await.unwrap();
         sleep(Duration::from_secs(2)).await;
         assert_eq!(taken.head, Position(0));
         assert_eq!(journal.head(shard).await.unwrap(), Position(0));
@@ -291,7 +368,7 @@ mod tests {
     async fn a_late_request_is_written_when_nobody_took_the_shard() {
         let journal = journal().await;
         let (shard, entity) = contract::place(&journal, "late");
-        let lease = journal.claim(shard, "one").await.unwrap();
+        let lease = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
         let batch = contract::batch(lease, vec![contract::append(lease, &entity, 0, &["x"])]);
 
         journal.inject(Fault::RequestLate(Duration::from_secs(1)));
@@ -305,7 +382,7 @@ mod tests {
         let journal = journal().await;
         let other = journal.seen_by_another();
         let (shard, entity) = contract::place(&journal, "faulty");
-        let lease = journal.claim(shard, "one").await.unwrap();
+        let lease = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
         let batch = contract::batch(lease, vec![contract::append(lease, &entity, 0, &["x"])]);
 
         journal.inject(Fault::ReadFails);
@@ -326,11 +403,16 @@ mod tests {
     async fn a_lost_claim_has_raised_the_epoch() {
         let journal = journal().await;
         let (shard, _) = contract::place(&journal, "lost");
-        let first = journal.claim(shard, "one").await.unwrap();
+        let first = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
         journal.inject(Fault::ClaimLost);
-        assert!(journal.claim(shard, "two").await.is_err());
+        assert!(journal.claim(shard, "two", Takeover::AtOnce).await.is_err());
         assert_eq!(
-            journal.claim(shard, "one").await.unwrap().epoch.0,
+            journal
+                .claim(shard, "one", Takeover::AtOnce)
+                .await
+                .unwrap()
+                .epoch
+                .0,
             first.epoch.0 + 2
         );
     }

@@ -17,6 +17,7 @@ pub mod contract;
 pub mod fault;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod member;
 pub mod memory;
 pub mod migrate;
 pub mod postgres;
@@ -24,6 +25,7 @@ pub mod stored;
 pub mod survey;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,6 +36,7 @@ use crate::domain::{EntityId, Millis, Shard, ShardCount};
 
 pub use batch::{Append, Batch, NewEvent, Remember, TimerChange};
 pub use fault::{JournalFault, OpenFault, WriteFault};
+pub use member::{Members, TAKEOVER_MARGIN, Takeover};
 pub use memory::MemoryJournal;
 pub use migrate::migrate;
 pub use postgres::{PostgresJournal, PostgresSettings};
@@ -181,9 +184,29 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// How many shards there are; fixed when the journal was first opened.
     fn shards(&self) -> ShardCount;
 
+    /// Makes `owner` a member for `ttl` from now, by the journal's clock, and gives back every lease
+    /// under its name. Only for a node that has nothing in memory of any shard: every gate closed,
+    /// every activation ended. Refused while another incarnation of the same node is a member, unless
+    /// this node is known to be the only one.
+    async fn join(&self, owner: &str, ttl: Duration, takeover: Takeover) -> Result<Members, JournalFault>;
+
+    /// The heartbeat: `owner` stays a member for `ttl` from now. Fails with
+    /// [`JournalFault::NotMember`] once its time has run out, for it may have lost its shards. Answers
+    /// with everyone who is a member.
+    async fn beat(&self, owner: &str, ttl: Duration) -> Result<Members, JournalFault>;
+
+    /// Ends the membership of `owner` and gives back every lease under its name; only once every
+    /// activation has ended.
+    async fn leave(&self, owner: &str) -> Result<(), JournalFault>;
+
     /// Takes the lease of `shard` for `owner` at the next epoch. Waits for an append in flight under
-    /// the old epoch to end, then reads the head in a later statement.
-    async fn claim(&self, shard: Shard, owner: &str) -> Result<Lease, JournalFault>;
+    /// the old epoch to end, then reads the head in a later statement. Fails with
+    /// [`JournalFault::Held`] if another member owns it and `takeover` says to respect that.
+    async fn claim(&self, shard: Shard, owner: &str, takeover: Takeover) -> Result<Lease, JournalFault>;
+
+    /// Gives back the lease that `owner` took at `epoch`, so that a taker need not wait; changes
+    /// nothing if the shard has changed hands since. Only once every activation of it has ended.
+    async fn release(&self, shard: Shard, owner: &str, epoch: Epoch) -> Result<(), JournalFault>;
 
     /// Writes a batch in one statement. `Ok` names the shards whose epoch had moved: nothing of
     /// theirs is written, everything else is.

@@ -1,8 +1,8 @@
 //! The journal in PostgreSQL.
 //!
 //! Reading order: [`append`] (the one statement that writes), [`outcome`] (what an error of it
-//! means), [`lease`] (how a shard changes hands), [`history`] (how it is read); then what they stand
-//! on: [`writers`] and [`readers`], the connections.
+//! means), [`lease`] (how a shard changes hands), [`member`] (who is here), [`history`] (how it is read);
+//! then what they stand on: [`writers`] and [`readers`], the connections.
 //!
 //! **Invariants**
 //! - An append is one statement that commits itself, so no client can stop in the middle of one.
@@ -13,6 +13,7 @@
 mod append;
 mod history;
 mod lease;
+mod member;
 mod outcome;
 mod readers;
 mod remembered;
@@ -22,14 +23,16 @@ mod survey;
 mod timer;
 mod writers;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx::postgres::PgConnectOptions;
 
 use self::readers::Readers;
 use self::writers::Writers;
 use super::{
-    Batch, History, Journal, JournalFault, Lease, OpenFault, Orphans, Position, Recorded, Remembered,
-    RequestKey, Sequence, Snapshot, Survey, Timer, WriteFault,
+    Batch, Epoch, History, Journal, JournalFault, Lease, Members, OpenFault, Orphans, Position, Recorded,
+    Remembered, RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
 };
 use crate::clock::Clock;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
@@ -67,6 +70,8 @@ pub struct PostgresJournal {
     shards: ShardCount,
     writers: Writers,
     readers: Readers,
+    /// A connection of its own for the heartbeat: it must not queue behind anyone's questions.
+    heartbeat: Readers,
 }
 
 impl PostgresJournal {
@@ -80,12 +85,14 @@ impl PostgresJournal {
         clock: Clock,
     ) -> Result<Self, OpenFault> {
         let writers = Writers::open(&options, &settings, clock).await?;
-        let readers = Readers::open(&options, &settings);
+        let readers = Readers::open(&options, settings.readers);
+        let heartbeat = Readers::open(&options, 1);
         let shards = server::settle_shards(&readers, settings.shards).await?;
         Ok(Self {
             shards,
             writers,
             readers,
+            heartbeat,
         })
     }
 }
@@ -96,8 +103,24 @@ impl Journal for PostgresJournal {
         self.shards
     }
 
-    async fn claim(&self, shard: Shard, owner: &str) -> Result<Lease, JournalFault> {
-        lease::claim(&self.readers, shard, owner).await
+    async fn join(&self, owner: &str, ttl: Duration, takeover: Takeover) -> Result<Members, JournalFault> {
+        member::join(&self.heartbeat, owner, ttl, takeover).await
+    }
+
+    async fn beat(&self, owner: &str, ttl: Duration) -> Result<Members, JournalFault> {
+        member::beat(&self.heartbeat, owner, ttl).await
+    }
+
+    async fn leave(&self, owner: &str) -> Result<(), JournalFault> {
+        member::leave(&self.heartbeat, owner).await
+    }
+
+    async fn claim(&self, shard: Shard, owner: &str, takeover: Takeover) -> Result<Lease, JournalFault> {
+        lease::claim(&self.readers, shard, owner, takeover).await
+    }
+
+    async fn release(&self, shard: Shard, owner: &str, epoch: Epoch) -> Result<(), JournalFault> {
+        lease::release(&self.readers, shard, owner, epoch).await
     }
 
     async fn write(&self, batch: &Batch) -> Result<Vec<Shard>, WriteFault> {

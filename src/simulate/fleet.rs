@@ -11,8 +11,8 @@ use super::provider::Mood;
 use super::site::{Site, World};
 use super::ways::Ways;
 use crate::domain::Shard;
-use crate::journal::Journal as _;
 use crate::journal::memory::Fault;
+use crate::journal::{Journal as _, Takeover};
 
 /// How long shards may take to open when nothing stands in the way.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
@@ -164,7 +164,11 @@ impl Fleet {
             }
             Mishap::Thief(shard) => {
                 // The stranger is nobody's member and holds nothing.
-                if let Err(fault) = self.world.journal.claim(Shard(shard), "thief/1").await {
+                let claim = self
+                    .world
+                    .journal
+                    .claim(Shard(shard), "thief/1", Takeover::AtOnce);
+                if let Err(fault) = claim.await {
                     self.world.trace.note(format_args!("the thief failed: {fault}"));
                 }
             }

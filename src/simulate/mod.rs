@@ -89,7 +89,7 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
     let clock = Clock::simulated(plan.seed.rotate_left(32) ^ 0x5eed, BEGINNING);
     let trace = Trace::new(clock.clone(), keep);
     let shards = ShardCount::new(plan.shards).unwrap_or(ShardCount::DEFAULT);
-    let journal = MemoryJournal::new(shards);
+    let journal = MemoryJournal::new(shards, clock.clone());
     let world = World {
         plan: Arc::new(plan.clone()),
         clock: clock.clone(),

@@ -12,8 +12,8 @@ use super::trace::Trace;
 use crate::clock::Clock;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
 use crate::journal::{
-    Batch, History, Journal, JournalFault, Lease, MemoryJournal, Orphans, Position, Recorded, Remembered,
-    RequestKey, Sequence, Snapshot, Survey, Timer, WriteFault,
+    Batch, Epoch, History, Journal, JournalFault, Lease, Members, MemoryJournal, Orphans, Position, Recorded,
+    Remembered, RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
 };
 
 /// The longest a call is under way, each way, on a good day.
@@ -93,10 +93,26 @@ impl Journal for SeenJournal {
         self.inner.shards()
     }
 
-    async fn claim(&self, shard: Shard, owner: &str) -> Result<Lease, JournalFault> {
+    async fn join(&self, owner: &str, ttl: Duration, takeover: Takeover) -> Result<Members, JournalFault> {
+        self.ask(self.inner.join(owner, ttl, takeover)).await
+    }
+
+    async fn beat(&self, owner: &str, ttl: Duration) -> Result<Members, JournalFault> {
+        self.ask(self.inner.beat(owner, ttl)).await
+    }
+
+    async fn leave(&self, owner: &str) -> Result<(), JournalFault> {
+        self.ask(self.inner.leave(owner)).await
+    }
+
+    async fn release(&self, shard: Shard, owner: &str, epoch: Epoch) -> Result<(), JournalFault> {
+        self.ask(self.inner.release(shard, owner, epoch)).await
+    }
+
+    async fn claim(&self, shard: Shard, owner: &str, takeover: Takeover) -> Result<Lease, JournalFault> {
         let lease = self
             .ask(async {
-                let lease = self.inner.claim(shard, owner).await;
+                let lease = self.inner.claim(shard, owner, takeover).await;
                 self.auditor.observe();
                 lease
             })

@@ -13,9 +13,10 @@ use super::troubled::TroubledBook;
 use crate::accounts::SigningKey;
 use crate::actors::heart::{self, Heart, HeartArguments};
 use crate::actors::supervise::Failure;
+use crate::actors::tenure::Tenure;
 use crate::clock::Clock;
 use crate::cluster::Region;
-use crate::journal::{Journal, MemoryJournal};
+use crate::journal::{Journal, MemoryJournal, Takeover};
 use crate::provider::{MemoryBooks, PaymentProvider, Providers, Sandbox, WebhookKey, Webhooks, sandbox};
 use crate::relay::{Consumer, Relay, RelayArguments, Tails};
 use crate::workers::mail::Letterhead;
@@ -116,6 +117,8 @@ impl Site {
         let heart = Heart::start(HeartArguments {
             node: name,
             owner,
+            takeover: Takeover::AtOnce,
+            tenure: Some(Tenure::endless(&clock)),
             journal,
             clock: clock.clone(),
             tails,

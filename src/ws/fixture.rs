@@ -21,13 +21,14 @@ use super::viewer::{Credential, Doorkeeper, Turned, Viewer};
 use super::{Live, LiveArguments, LiveSettings};
 use crate::accounts::{Caller, Role, Roles};
 use crate::actors::heart::{Heart, HeartArguments, directories};
+use crate::actors::tenure::Tenure;
 use crate::clock::Clock;
 use crate::cluster::{Ask, Region};
 use crate::domain::cart::{self, Cart};
 use crate::domain::id::{CartId, CustomerId, OrderId, Sku};
 use crate::domain::order::{self, Draft, Order, Placed, Transition};
 use crate::domain::{Millis, Money, ShardCount};
-use crate::journal::{Journal, MemoryJournal};
+use crate::journal::{Journal, MemoryJournal, Takeover};
 use crate::relay::Tails;
 use crate::views::Availability;
 
@@ -176,12 +177,14 @@ impl House {
     pub(super) async fn open() -> Self {
         let clock = Clock::simulated(3, Millis(1_800_000_000_000));
         let shards = ShardCount::new(4).unwrap();
-        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(shards));
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(shards, clock.clone()));
         let tails = Tails::new(shards);
         let doors = directories(&journal, &clock);
         let heart = Heart::start(HeartArguments {
             node: "test".into(),
             owner: "ws/1".into(),
+            takeover: Takeover::AtOnce,
+            tenure: Some(Tenure::endless(&clock)),
             journal: Arc::clone(&journal),
             clock: clock.clone(),
             tails: tails.clone(),

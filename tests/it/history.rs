@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use globalshop::clock::Clock;
 use globalshop::domain::{Entity, EntityId, Millis, Shard, ShardCount};
 use globalshop::journal::memory::MemoryJournal;
-use globalshop::journal::{Append, Batch, Epoch, Journal, Position, Recorded, Sequence, TimerChange, stored};
+use globalshop::journal::{
+    Append, Batch, Epoch, Journal, Position, Recorded, Sequence, Takeover, TimerChange, stored,
+};
 use globalshop::relay::{ReadFault, View};
 
 /// Events by hand.
@@ -20,7 +23,7 @@ pub struct History {
 impl History {
     pub fn new(shards: ShardCount) -> Self {
         Self {
-            journal: MemoryJournal::new(shards),
+            journal: MemoryJournal::new(shards, Clock::system()),
             shards,
             epochs: BTreeMap::new(),
             heads: BTreeMap::new(),
@@ -34,7 +37,7 @@ impl History {
         let epoch = match self.epochs.get(&shard) {
             Some(epoch) => *epoch,
             None => {
-                let lease = self.journal.claim(shard, "test").await.unwrap();
+                let lease = self.journal.claim(shard, "test", Takeover::AtOnce).await.unwrap();
                 self.epochs.insert(shard, lease.epoch);
                 lease.epoch
             }

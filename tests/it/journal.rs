@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use globalshop::clock::Clock;
 use globalshop::domain::{Shard, ShardCount};
 use globalshop::journal::contract::{append, batch, place};
-use globalshop::journal::{Journal, OpenFault, Position, PostgresJournal, PostgresSettings, migrate};
+use globalshop::journal::{
+    Journal, JournalFault, OpenFault, Position, PostgresJournal, PostgresSettings, Takeover, migrate,
+};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
@@ -83,12 +86,12 @@ async fn a_takeover_waits_for_an_append_in_flight_and_then_sees_it() {
     let options = database::fresh_options().await;
     let journal = Arc::new(open_as("one", &options).await);
     let (shard, entity) = place(&*journal, "in-flight");
-    journal.claim(shard, "one").await.unwrap();
+    journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
     let mut writer = intruder(&options, "somebody else").await;
     append_and_stop(&mut writer, shard, entity.as_str()).await;
 
     let taker = Arc::clone(&journal);
-    let claim = tokio::spawn(async move { taker.claim(shard, "two").await });
+    let claim = tokio::spawn(async move { taker.claim(shard, "two", Takeover::AtOnce).await });
     blocked_backend(&mut options.connect().await.unwrap()).await;
     writer.execute("commit").await.unwrap();
 
@@ -102,14 +105,79 @@ async fn a_taker_ends_the_writer_that_was_stopped_in_the_middle() {
     let options = database::fresh_options().await;
     let journal = open_as("two", &options).await;
     let (shard, entity) = place(&journal, "stopped");
-    journal.claim(shard, "one").await.unwrap();
+    journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
     let mut stopped = intruder(&options, "one").await;
     append_and_stop(&mut stopped, shard, entity.as_str()).await;
 
-    let lease = journal.claim(shard, "two").await.unwrap();
+    let lease = journal.claim(shard, "two", Takeover::AtOnce).await.unwrap();
     assert_eq!((lease.epoch.0, lease.head), (2, Position(0)));
     assert!(stopped.execute("commit").await.is_err());
     assert_eq!(journal.head(shard).await.unwrap(), Position(0));
+}
+
+/// A renewal that the server has made and not committed: a slow disk, seen from the side.
+async fn renew_and_stop(connection: &mut PgConnection, owner: &str, ttl_ms: i32) {
+    connection.execute("begin").await.unwrap();
+    let renewed = sqlx::query(
+        "update member set expires_at = clock_timestamp() + $2 * interval '1 ms'
+         where owner = $1 and expires_at > clock_timestamp()",
+    )
+    .bind(owner)
+    .bind(ttl_ms)
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    assert_eq!(renewed.rows_affected(), 1, "it renews a live row");
+}
+
+/// Waits until the row of `owner` is out of date for a taker.
+async fn wait_until_expired(connection: &mut PgConnection, owner: &str) {
+    eventually("the heartbeat has run out", async || {
+        sqlx::query_scalar::<_, bool>(
+            "select expires_at + interval '250 ms' < clock_timestamp() from member where owner = $1",
+        )
+        .bind(owner)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap()
+        .then_some(())
+        .ok_or("not yet")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewal_in_flight_and_a_takeover_never_both_win() {
+    let options = database::fresh_options().await;
+    let journal = Arc::new(open_as("b/1", &options).await);
+    let (shard, _) = place(&*journal, "renewal");
+    let (short, long) = (Duration::from_millis(300), Duration::from_secs(600));
+    journal.join("b/1", long, Takeover::AfterExpiry).await.unwrap();
+    journal.join("a/1", short, Takeover::AfterExpiry).await.unwrap();
+    journal.claim(shard, "a/1", Takeover::AfterExpiry).await.unwrap();
+    let mut watch = options.connect().await.unwrap();
+
+    // The renewal comes first and is slow: the taker waits for it, and then sees it.
+    let mut slow = options.connect().await.unwrap();
+    renew_and_stop(&mut slow, "a/1", 600_000).await;
+    wait_until_expired(&mut watch, "a/1").await;
+    let taker = Arc::clone(&journal);
+    let claim = tokio::spawn(async move { taker.claim(shard, "b/1", Takeover::AfterExpiry).await });
+    blocked_backend(&mut watch).await;
+    slow.execute("commit").await.unwrap();
+    let refused = claim.await.unwrap();
+    assert!(
+        matches!(refused, Err(JournalFault::Held { .. })),
+        "the renewal won: {refused:?}"
+    );
+    journal.beat("a/1", short).await.unwrap();
+
+    // The taker comes first: the renewal finds nothing to renew.
+    wait_until_expired(&mut watch, "a/1").await;
+    let taken = journal.claim(shard, "b/1", Takeover::AfterExpiry).await.unwrap();
+    assert_eq!(taken.epoch.0, 2);
+    let late = journal.beat("a/1", long).await;
+    assert!(matches!(late, Err(JournalFault::NotMember { .. })), "{late:?}");
 }
 
 #[tokio::test]
@@ -117,7 +185,7 @@ async fn an_append_whose_connection_ends_is_unknown_and_the_next_one_has_a_new_c
     let options = database::fresh_options().await;
     let journal = Arc::new(open_as("one", &options).await);
     let (shard, entity) = place(&*journal, "severed");
-    let lease = journal.claim(shard, "one").await.unwrap();
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
     let mut holder = options.connect().await.unwrap();
     hold_lease(&mut holder, shard).await;
 
@@ -142,7 +210,7 @@ async fn an_append_that_is_cancelled_is_certainly_not_written() {
     let options = database::fresh_options().await;
     let journal = Arc::new(open_as("one", &options).await);
     let (shard, entity) = place(&*journal, "cancelled");
-    let lease = journal.claim(shard, "one").await.unwrap();
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
     let mut holder = options.connect().await.unwrap();
     hold_lease(&mut holder, shard).await;
 
@@ -168,7 +236,7 @@ async fn an_append_that_nobody_waits_for_leaves_no_answer_behind_for_another() {
     let options = database::fresh_options().await;
     let journal = Arc::new(open_as("one", &options).await);
     let (shard, entity) = place(&*journal, "dropped");
-    let lease = journal.claim(shard, "one").await.unwrap();
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
     let mut holder = options.connect().await.unwrap();
     hold_lease(&mut holder, shard).await;
 
@@ -183,7 +251,7 @@ async fn an_append_that_nobody_waits_for_leaves_no_answer_behind_for_another() {
     holder.execute("rollback").await.unwrap();
 
     // Whether it was written is unknown; the next epoch can tell.
-    let lease = journal.claim(shard, "one").await.unwrap();
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await.unwrap();
     let next = batch(lease, vec![append(lease, &entity, lease.head.0, &["b"])]);
     assert_eq!(journal.write(&next).await.unwrap(), []);
     assert_eq!(journal.head(shard).await.unwrap(), lease.head.next());
@@ -195,7 +263,7 @@ async fn writers_of_many_shards_do_not_stand_in_each_others_way() {
     let journal = Arc::new(open_as("one", &options).await);
     let mut leases = Vec::new();
     for shard in journal.shards().all() {
-        leases.push(journal.claim(shard, "one").await.unwrap());
+        leases.push(journal.claim(shard, "one", Takeover::AtOnce).await.unwrap());
     }
     let (even, odd): (Vec<_>, Vec<_>) = leases.into_iter().partition(|lease| lease.shard.0 % 2 == 0);
     let writers: Vec<_> = [even, odd]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use globalshop::accounts::{AccountSettings, Accounts, SigningKey, TokenGrant};
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
+use globalshop::actors::tenure::Tenure;
 use globalshop::clock::Clock;
 use globalshop::cluster::{Ask, Region};
 use globalshop::domain::cart::Cart;
@@ -20,7 +21,7 @@ use globalshop::domain::stock::{self, Stock};
 use globalshop::domain::{Money, ShardCount};
 use globalshop::http;
 use globalshop::http::serve::ServeSettings;
-use globalshop::journal::{Journal, MemoryJournal};
+use globalshop::journal::{Journal, MemoryJournal, Takeover};
 use globalshop::relay::{Tails, View as _};
 use globalshop::views::{Catalogue, Tree, Views};
 use globalshop::ws::{Faces, Live, LiveArguments, LiveSettings, Sources};
@@ -85,12 +86,14 @@ impl Shop {
         let views = Views::open(pool, clock.clone(), shards, tree, |_| ())
             .await
             .unwrap();
-        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(shards));
+        let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new(shards, clock.clone()));
         let tails = Tails::new(shards);
         let doors = directories(&journal, &clock);
         let heart = Heart::start(HeartArguments {
             node: "it".into(),
             owner: "live/1".into(),
+            takeover: Takeover::AtOnce,
+            tenure: Some(Tenure::endless(&clock)),
             journal: Arc::clone(&journal),
             clock: clock.clone(),
             tails: tails.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use globalshop::accounts::SigningKey;
 use globalshop::actors::heart::{self, Heart, HeartArguments};
+use globalshop::actors::tenure::Tenure;
 use globalshop::clock::Clock;
 use globalshop::cluster::{Ask, AskError, Region};
 use globalshop::domain::Money;
@@ -15,7 +16,7 @@ use globalshop::domain::order::{self, Draft, Line, Order, Phase, Placed};
 use globalshop::domain::payment::{IntentId, Method, Status};
 use globalshop::domain::quote::Tariff;
 use globalshop::domain::stock::{self, Levels, Stock};
-use globalshop::journal::Journal;
+use globalshop::journal::{Journal, Takeover};
 use globalshop::provider::{
     PaymentProvider as _, Providers, Sandbox, SandboxBooks, WebhookKey, Webhooks, sandbox,
 };
@@ -101,6 +102,8 @@ impl Shop {
         let heart = Heart::start(HeartArguments {
             node: "node-1".into(),
             owner: "shop/1".into(),
+            takeover: Takeover::AtOnce,
+            tenure: Some(Tenure::endless(&clock)),
             journal,
             clock: clock.clone(),
             tails,

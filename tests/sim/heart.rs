@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
+use globalshop::actors::tenure::Tenure;
 use globalshop::clock::Clock;
 use globalshop::cluster::{Ask, AskError, Region};
 use globalshop::domain::cart::{self, Cart};
@@ -20,7 +21,7 @@ use globalshop::domain::id::{CartId, CustomerId, OperationId, OrderId, Sku};
 use globalshop::domain::stock::{self, HoldKey, Stock};
 use globalshop::domain::{Entity as _, EntityId, Millis, Money, ShardCount};
 use globalshop::journal::memory::{Fault, MemoryJournal};
-use globalshop::journal::{Journal, Recorded, Sequence, stored};
+use globalshop::journal::{Journal, Recorded, Sequence, Takeover, stored};
 use globalshop::relay::Tails;
 use uuid::Uuid;
 
@@ -67,12 +68,14 @@ fn run(seed: u64) {
 async fn simulate(seed: u64) {
     let clock = Clock::simulated(seed, Millis(1_700_000_000_000));
     let shards = ShardCount::new(4).unwrap();
-    let journal = MemoryJournal::new(shards);
+    let journal = MemoryJournal::new(shards, clock.clone());
     let shared: Arc<dyn Journal> = Arc::new(journal.clone());
     let directories = directories(&shared, &clock);
     let heart = Heart::start(HeartArguments {
         node: "sim".into(),
         owner: "sim/1".into(),
+        takeover: Takeover::AtOnce,
+        tenure: Some(Tenure::endless(&clock)),
         journal: Arc::clone(&shared),
         clock: clock.clone(),
         tails: Tails::new(shards),

@@ -12,6 +12,7 @@
 
 mod heart;
 mod letters;
+mod nodes;
 mod relay;
 mod saga;
 #[path = "../shop/mod.rs"]

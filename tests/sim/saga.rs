@@ -26,7 +26,7 @@ async fn shop(seed: u64) -> (Shop, Arc<Letters>, MemoryJournal) {
 
 pub fn world(seed: u64) -> (World, Arc<Letters>, MemoryJournal) {
     let clock = Clock::simulated(seed, Millis(1_700_000_000_000));
-    let journal = MemoryJournal::new(ShardCount::new(8).unwrap());
+    let journal = MemoryJournal::new(ShardCount::new(8).unwrap(), clock.clone());
     let letters = Arc::new(Letters::default());
     let world = World {
         journal: Arc::new(journal.clone()),

@@ -9,11 +9,12 @@ use ractor::ActorCell;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Phase, Reserved, ShardMessage, ShardState};
+use super::{Reserved, ShardMessage, ShardState};
 use crate::actors::Hosted;
 use crate::actors::directory::Directories;
 use crate::actors::entity::{EntityActor, EntityArguments, EntityMessage};
 use crate::actors::supervise::{Address, RestartPolicy};
+use crate::actors::tenure::Tenure;
 use crate::domain::cart::Cart;
 use crate::domain::order::Order;
 use crate::domain::product::Product;
@@ -40,7 +41,7 @@ impl ShardState {
         entity: EntityId,
         reply: oneshot::Sender<Result<(), String>>,
     ) {
-        let Phase::Owning(epoch) = self.phase else {
+        let Some((epoch, tenure)) = self.hold.trusted() else {
             return tell(reply, Err("the shard is being taken over".to_owned()));
         };
         if is_listed(&self.with.directories, &entity) {
@@ -66,7 +67,7 @@ impl ShardState {
                 reply,
                 Err("the entity keeps failing and rests for a moment".to_owned()),
             ),
-            _ => tell(reply, self.spawn(me, entity, epoch).await),
+            _ => tell(reply, self.spawn(me, entity, epoch, tenure).await),
         }
     }
 
@@ -75,12 +76,13 @@ impl ShardState {
         me: &Address<ShardMessage>,
         entity: EntityId,
         epoch: Epoch,
+        tenure: Tenure,
     ) -> Result<(), String> {
         match entity.kind() {
-            Kind::Cart => self.spawn_one::<Cart>(me, entity, epoch).await,
-            Kind::Order => self.spawn_one::<Order>(me, entity, epoch).await,
-            Kind::Product => self.spawn_one::<Product>(me, entity, epoch).await,
-            Kind::Stock => self.spawn_one::<Stock>(me, entity, epoch).await,
+            Kind::Cart => self.spawn_one::<Cart>(me, entity, epoch, tenure).await,
+            Kind::Order => self.spawn_one::<Order>(me, entity, epoch, tenure).await,
+            Kind::Product => self.spawn_one::<Product>(me, entity, epoch, tenure).await,
+            Kind::Stock => self.spawn_one::<Stock>(me, entity, epoch, tenure).await,
         }
     }
 
@@ -89,6 +91,7 @@ impl ShardState {
         me: &Address<ShardMessage>,
         entity: EntityId,
         epoch: Epoch,
+        tenure: Tenure,
     ) -> Result<(), String> {
         let Some(writer) = self.with.writer.load_full() else {
             return Err("the writer of its shard is restarting".to_owned());
@@ -97,6 +100,7 @@ impl ShardState {
             entity: entity.clone(),
             shard: self.with.shard,
             epoch,
+            tenure,
             writer: writer.as_ref().clone(),
             load: Arc::clone(&self.with.load),
             journal: Arc::clone(&self.with.journal),
@@ -136,7 +140,7 @@ impl ShardState {
         entities: Vec<EntityId>,
         reply: oneshot::Sender<Result<Reserved, String>>,
     ) {
-        let Phase::Owning(epoch) = self.phase else {
+        let Some((epoch, _)) = self.hold.trusted() else {
             reply.send(Err("the shard is being taken over".to_owned())).ok();
             return;
         };
@@ -165,9 +169,9 @@ impl ShardState {
         let Some(waiting) = self.waiting.remove(&entity) else {
             return;
         };
-        let result = match self.phase {
-            Phase::Owning(epoch) => self.spawn(me, entity, epoch).await,
-            _ => Err("the shard is being taken over".to_owned()),
+        let result = match self.hold.trusted() {
+            Some((epoch, tenure)) => self.spawn(me, entity, epoch, tenure).await,
+            None => Err("the shard is being taken over".to_owned()),
         };
         for reply in waiting {
             tell(reply, result.clone());

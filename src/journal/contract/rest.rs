@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Broken, Kept, advanced, append, batch, payloads, place, place_elsewhere, same};
 use crate::domain::EntityId;
-use crate::journal::{Journal, Lease, Position, Sequence, Snapshot};
+use crate::journal::{Journal, Lease, Position, Sequence, Snapshot, Takeover};
 
 fn snapshot(lease: Lease, entity: &EntityId, sequence: i64, state: &'static str) -> Snapshot {
     Snapshot {
@@ -28,7 +28,7 @@ async fn loaded(journal: &dyn Journal, entity: &EntityId) -> Result<(Option<Snap
 /// Clause: the newest snapshot stays, whatever arrives after it; an owner of before keeps none.
 pub async fn snapshots_never_go_back_and_are_fenced(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "snapshot");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     journal
         .write(&batch(
             lease,
@@ -65,7 +65,7 @@ pub async fn snapshots_never_go_back_and_are_fenced(journal: &dyn Journal) -> Ke
         (Some(third.clone()), "d".to_owned()),
     )?;
 
-    let taken = journal.claim(shard, "two").await?;
+    let taken = journal.claim(shard, "two", Takeover::AtOnce).await?;
     journal
         .keep_snapshot(&snapshot(lease, &entity, 4, "stale"))
         .await?;
@@ -94,8 +94,8 @@ pub async fn entities_are_loaded_in_the_order_asked(journal: &dyn Journal) -> Ke
     let (shard, one) = place(journal, "first");
     let (other_shard, two) = place_elsewhere(journal, "second", shard)?;
     let nobody = place(journal, "nobody").1;
-    let lease = journal.claim(shard, "one").await?;
-    let other = journal.claim(other_shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
+    let other = journal.claim(other_shard, "one", Takeover::AtOnce).await?;
     journal
         .write(&batch(lease, vec![append(lease, &one, 0, &["a", "b"])]))
         .await?;

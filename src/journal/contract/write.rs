@@ -8,7 +8,7 @@ use crate::domain::id::OperationId;
 use crate::domain::{Millis, ShardCount};
 use crate::journal::{
     Batch, Epoch, History, Journal, NewEvent, Position, Recorded, Remember, Remembered, RequestKey, Sequence,
-    Timer, TimerChange,
+    Takeover, Timer, TimerChange,
 };
 
 /// Clause: a journal starts with nothing in it.
@@ -31,7 +31,7 @@ pub async fn nothing_is_in_an_empty_journal(journal: &dyn Journal) -> Kept {
 /// Clause: every field of an event comes back as it was written.
 pub async fn events_come_back_as_they_were_written(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "whole");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let mut written = append(lease, &entity, 0, &["first"]);
     written.events.push(NewEvent {
         version: 7,
@@ -79,7 +79,7 @@ pub async fn events_come_back_as_they_were_written(journal: &dyn Journal) -> Kep
 /// Clause: payloads are bytes; nothing in between takes them for text.
 pub async fn payloads_are_bytes_of_any_kind(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "bytes");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     let payloads: Vec<Bytes> = vec![
         Bytes::new(),
@@ -108,7 +108,7 @@ pub async fn payloads_are_bytes_of_any_kind(journal: &dyn Journal) -> Kept {
 /// Clause: positions count up by one, whoever's events they are and however they were batched.
 pub async fn positions_have_no_gaps_across_batches_and_entities(journal: &dyn Journal) -> Kept {
     let (shard, _) = place(journal, "gapless");
-    let mut lease = journal.claim(shard, "one").await?;
+    let mut lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let one = place(journal, "gapless").1;
     let two = place(journal, "gapless-too").1;
     for round in 0..3 {
@@ -137,7 +137,7 @@ pub async fn positions_have_no_gaps_across_batches_and_entities(journal: &dyn Jo
 /// Clause: a page begins after a position and has at most so many events.
 pub async fn a_shard_is_read_in_pages(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "pages");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let written = append(lease, &entity, 0, &["a", "b", "c", "d", "e"]);
     journal.write(&batch(lease, vec![written])).await?;
 
@@ -154,7 +154,7 @@ pub async fn a_shard_is_read_in_pages(journal: &dyn Journal) -> Kept {
 /// Clause: an entity's events can be read up to any of its sequences.
 pub async fn an_entity_is_read_as_it_was(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "travel");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let written = append(lease, &entity, 0, &["a", "b", "c"]);
     journal.write(&batch(lease, vec![written])).await?;
     for (until, wanted) in [(0, ""), (1, "a"), (2, "ab"), (3, "abc"), (9, "abc")] {
@@ -168,8 +168,8 @@ pub async fn an_entity_is_read_as_it_was(journal: &dyn Journal) -> Kept {
 pub async fn a_sequence_is_written_once(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "once");
     let (other_shard, other) = place_elsewhere(journal, "bystander", shard)?;
-    let lease = journal.claim(shard, "one").await?;
-    let other_lease = journal.claim(other_shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
+    let other_lease = journal.claim(other_shard, "one", Takeover::AtOnce).await?;
     journal
         .write(&batch(lease, vec![append(lease, &entity, 0, &["a", "b"])]))
         .await?;
@@ -213,7 +213,7 @@ pub async fn a_sequence_is_written_once(journal: &dyn Journal) -> Kept {
 /// Clause: a position is never written twice.
 pub async fn a_position_is_written_once(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "position");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     journal
         .write(&batch(lease, vec![append(lease, &entity, 0, &["a", "b"])]))
         .await?;
@@ -230,7 +230,7 @@ pub async fn a_position_is_written_once(journal: &dyn Journal) -> Kept {
 /// that does not know its shard: nothing is written, and the shard is to be taken again.
 pub async fn a_gap_in_positions_is_never_written(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "gap");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let gap = batch(advanced(lease, 1), vec![append(lease, &entity, 0, &["a"])]);
     same("moved", journal.write(&gap).await?, vec![shard])?;
     same("the head", journal.head(shard).await?, Position(0))
@@ -239,7 +239,7 @@ pub async fn a_gap_in_positions_is_never_written(journal: &dyn Journal) -> Kept 
 /// Clause: a batch that contradicts itself is refused before anything is asked of the database.
 pub async fn a_malformed_batch_is_refused(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "malformed");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let good = batch(
         lease,
         vec![
@@ -274,7 +274,7 @@ pub async fn a_malformed_batch_is_refused(journal: &dyn Journal) -> Kept {
 /// Clause: an entity has at most one timer; the last change of a batch wins.
 pub async fn timers_are_set_moved_and_cleared_with_the_events(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "timer");
-    let mut lease = journal.claim(shard, "one").await?;
+    let mut lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let due = |at| {
         vec![Timer {
             entity: entity.clone(),
@@ -332,7 +332,7 @@ pub async fn timers_are_set_moved_and_cleared_with_the_events(journal: &dyn Jour
 /// Clause: a key has one answer; the second append under it is refused whole.
 pub async fn answers_are_remembered_once(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "answer");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let (key, other) = (RequestKey([7; 32]), RequestKey([8; 32]));
     let mut written = append(lease, &entity, 0, &["a", "b"]);
     written.remember = Some(Remember { key, body: [9; 32] });
@@ -378,7 +378,7 @@ pub async fn answers_are_remembered_once(journal: &dyn Journal) -> Kept {
 /// Clause: an answer that changed nothing is remembered all the same.
 pub async fn an_answer_is_remembered_without_events(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "already-so");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let key = RequestKey([7; 32]);
     let mut nothing = append(lease, &entity, 0, &[]);
     nothing.remember = Some(Remember { key, body: [9; 32] });
@@ -392,7 +392,7 @@ pub async fn an_answer_is_remembered_without_events(journal: &dyn Journal) -> Ke
 /// Clause: old answers are forgotten, the oldest first, at most so many at once.
 pub async fn answers_are_forgotten_in_batches(journal: &dyn Journal) -> Kept {
     let (shard, entity) = place(journal, "forgetful");
-    let lease = journal.claim(shard, "one").await?;
+    let lease = journal.claim(shard, "one", Takeover::AtOnce).await?;
     let appends = [50_u8, 10, 40, 20, 30]
         .into_iter()
         .map(|at| {

@@ -1,18 +1,25 @@
 //! The tables, as maps. Every method is one statement: all of it or nothing.
 
+mod member;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::domain::planted::{self, Bug};
 use crate::domain::{EntityId, Millis, Shard};
 use crate::journal::{
-    Batch, Epoch, History, Lease, Orphans, Position, Recorded, Remember, Remembered, RequestKey, Sequence,
-    Snapshot, Survey, Timer, TimerChange, WriteFault,
+    Batch, Epoch, History, Orphans, Position, Recorded, Remember, Remembered, RequestKey, Sequence, Snapshot,
+    Survey, Timer, TimerChange, WriteFault,
 };
 
 /// Everything that is stored. The maps are ordered, so that nothing depends on a hash's seed.
 #[derive(Debug, Default)]
 pub struct Store {
     epochs: BTreeMap<Shard, Epoch>,
+    /// Who owns each shard, unless it was given back.
+    owners: BTreeMap<Shard, String>,
+    /// By node: the incarnation, and until when it is a member.
+    members: BTreeMap<String, (String, Duration)>,
     /// Each shard's events; the first has position 1.
     events: BTreeMap<Shard, Vec<Recorded>>,
     sequences: BTreeMap<EntityId, BTreeMap<Sequence, (Shard, Position)>>,
@@ -22,18 +29,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// Raises the epoch. The owner's name matters to a database that can end its connections; here
-    /// nobody can be caught in the middle of a write.
-    pub fn claim(&mut self, shard: Shard, _owner: &str) -> Lease {
-        let epoch = self.epochs.entry(shard).or_default();
-        epoch.0 += 1;
-        Lease {
-            shard,
-            epoch: *epoch,
-            head: self.head(shard),
-        }
-    }
-
     /// The epoch a shard is held under; 0 before the first claim.
     pub fn epoch(&self, shard: Shard) -> Epoch {
         self.epochs.get(&shard).copied().unwrap_or_default()

@@ -8,7 +8,6 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres};
 use tokio::time::timeout;
 
-use super::PostgresSettings;
 use crate::journal::JournalFault;
 
 /// How long a question may take, waiting for a connection included.
@@ -30,7 +29,7 @@ pub struct Readers {
 
 impl Readers {
     /// A pool that connects when it is first asked.
-    pub fn open(options: &PgConnectOptions, settings: &PostgresSettings) -> Self {
+    pub fn open(options: &PgConnectOptions, connections: u32) -> Self {
         let lock_limit = format!("{}ms", LOCK_LIMIT.as_millis());
         let options = options
             .clone()
@@ -45,7 +44,7 @@ impl Readers {
             ])
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
-            .max_connections(settings.readers.max(1))
+            .max_connections(connections.max(1))
             .acquire_timeout(ACQUIRE_LIMIT)
             .test_before_acquire(false)
             .before_acquire(|connection, resting| {

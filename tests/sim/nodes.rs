@@ -1,0 +1,229 @@
+//! Nodes that share one journal, on a virtual clock: who owns what, who may still answer, and what a
+//! node that is gone leaves to the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use globalshop::actors::heart::{Heart, HeartArguments, directories};
+use globalshop::clock::Clock;
+use globalshop::cluster::{Ask, AskError, Membership, MembershipArguments, MembershipSettings, Region};
+use globalshop::domain::id::Sku;
+use globalshop::domain::stock::{self, Levels, Stock};
+use globalshop::domain::{EntityId, Millis, ShardCount};
+use globalshop::journal::memory::{Fault, MemoryJournal};
+use globalshop::journal::{Journal, Sequence, TAKEOVER_MARGIN, Takeover};
+use globalshop::relay::Tails;
+
+const SETTINGS: MembershipSettings = MembershipSettings {
+    takeover: Takeover::AfterExpiry,
+    ttl: Duration::from_millis(1_500),
+    renewal: Duration::from_millis(250),
+};
+/// Until the shards of a node that is gone are open elsewhere: its time, the margin, and a few looks.
+const HANDOVER: Duration = Duration::from_secs(3);
+
+fn clock() -> Clock {
+    Clock::simulated(11, Millis(1_700_000_000_000))
+}
+
+fn journal(clock: &Clock) -> MemoryJournal {
+    MemoryJournal::new(ShardCount::new(8).unwrap(), clock.clone())
+}
+
+/// A node: a heart, a membership, and the journal as it sees it.
+struct SimNode {
+    heart: Heart,
+    membership: Membership,
+    region: Region,
+    journal: MemoryJournal,
+    clock: Clock,
+}
+
+impl SimNode {
+    async fn start(name: &str, incarnation: u32, journal: MemoryJournal, clock: &Clock) -> Self {
+        let shared: Arc<dyn Journal> = Arc::new(journal.clone());
+        let owner: Arc<str> = format!("{name}/{incarnation}").into();
+        let doors = directories(&shared, clock);
+        let heart = Heart::start(HeartArguments {
+            node: name.into(),
+            owner: Arc::clone(&owner),
+            takeover: SETTINGS.takeover,
+            tenure: None,
+            journal: Arc::clone(&shared),
+            clock: clock.clone(),
+            tails: Tails::new(shared.shards()),
+            directories: Arc::clone(&doors),
+            residents: vec![],
+        })
+        .await
+        .unwrap();
+        let membership = Membership::start(MembershipArguments {
+            owner,
+            journal: shared,
+            gates: Arc::clone(heart.gates()),
+            clock: clock.clone(),
+            settings: SETTINGS,
+        });
+        Self {
+            heart,
+            membership,
+            region: Region::new(doors),
+            journal,
+            clock: clock.clone(),
+        }
+    }
+
+    /// Adds units, however often that must be asked; says the version that was acknowledged.
+    async fn add(&self, entity: &EntityId, units: i64) -> Sequence {
+        let until = self.clock.instant() + Duration::from_secs(30);
+        loop {
+            let command = stock::Command::Adjust {
+                delta: units,
+                reason: "delivery".to_owned(),
+            };
+            match self.region.ask::<Stock>(entity, Ask::new(command)).await {
+                Ok(answer) => return answer.sequence,
+                Err(error) => assert!(self.clock.instant() < until, "never answered: {error}"),
+            }
+            self.clock.sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn read(&self, entity: &EntityId) -> Result<Levels, AskError<stock::Refusal>> {
+        Ok(self.region.read::<Stock>(entity).await?.view)
+    }
+
+    /// Killed: it saves nothing and tells nobody.
+    async fn kill(self) {
+        self.membership.crash();
+        self.heart.stop(Duration::ZERO).await;
+    }
+}
+
+fn entities() -> Vec<EntityId> {
+    (0..24)
+        .map(|n| format!("SKU-{n}").parse::<Sku>().unwrap().stock())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_cut_off_answers_nothing_from_memory_and_comes_back_by_itself() {
+    let clock = clock();
+    let node = SimNode::start("a", 1, journal(&clock), &clock).await;
+    assert!(node.heart.ready(HANDOVER).await);
+    let entity = &entities()[0];
+    node.add(entity, 3).await;
+
+    let cut = clock.instant();
+    node.journal.cut_off(true);
+    let command = || stock::Command::Adjust {
+        delta: -100,
+        reason: "a mistake".to_owned(),
+    };
+    while clock.instant() < cut + SETTINGS.ttl + Duration::from_millis(1) {
+        // It still owns the shard for certain, so it still answers: reads and refusals alike.
+        if clock.instant() < cut + SETTINGS.ttl - SETTINGS.renewal {
+            assert_eq!(node.read(entity).await.unwrap().on_hand, 3);
+            let refused = node.region.ask::<Stock>(entity, Ask::new(command())).await;
+            assert!(matches!(refused, Err(AskError::Refused(_))), "{refused:?}");
+        }
+        clock.sleep(Duration::from_millis(10)).await;
+    }
+    for _ in 0..200 {
+        let read = node.read(entity).await;
+        assert!(matches!(read, Err(AskError::Unavailable { .. })), "{read:?}");
+        let refused = node.region.ask::<Stock>(entity, Ask::new(command())).await;
+        assert!(
+            matches!(refused, Err(AskError::Unavailable { .. })),
+            "{refused:?}"
+        );
+        clock.sleep(Duration::from_millis(50)).await;
+    }
+
+    node.journal.cut_off(false);
+    assert!(node.heart.ready(HANDOVER).await, "it joins again");
+    assert_eq!(node.read(entity).await.unwrap().on_hand, 3);
+    assert_eq!(node.add(entity, 4).await, Sequence(2));
+    node.heart.stop(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_that_are_lost_or_slow_for_less_than_the_time_disturb_nobody() {
+    let clock = clock();
+    let node = SimNode::start("a", 1, journal(&clock), &clock).await;
+    assert!(node.heart.ready(HANDOVER).await);
+    let entity = &entities()[0];
+    node.add(entity, 3).await;
+    for fault in [
+        Fault::BeatFails,
+        Fault::BeatLost,
+        Fault::BeatSlow(Duration::from_millis(400)),
+        Fault::BeatFails,
+        Fault::BeatFails,
+        Fault::BeatLost,
+    ] {
+        node.journal.inject(fault);
+    }
+    let shard = node.region.shard(entity);
+    let epochs = || node.journal.committed(shard).len();
+    let before = epochs();
+    for _ in 0..400 {
+        assert_eq!(node.read(entity).await.unwrap().on_hand, 3);
+        clock.sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(node.journal.heal(), 0, "every fault has happened");
+    assert_eq!(epochs(), before);
+    node.heart.stop(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_node_acknowledged_is_there_at_its_successor() {
+    let clock = clock();
+    let journal = journal(&clock);
+    let first = SimNode::start("a", 1, journal.clone(), &clock).await;
+    assert!(first.heart.ready(HANDOVER).await);
+    for entity in &entities() {
+        first.add(entity, 5).await;
+    }
+    let second = SimNode::start("b", 1, journal.seen_by_another(), &clock).await;
+    clock.sleep(SETTINGS.ttl * 3).await;
+    first.kill().await;
+
+    let killed = clock.instant();
+    assert!(second.heart.ready(HANDOVER).await, "it takes every shard");
+    let took = clock.instant() - killed;
+    assert!(
+        took > SETTINGS.ttl - SETTINGS.renewal + TAKEOVER_MARGIN,
+        "it waits for the time of the other: {took:?}"
+    );
+    for entity in &entities() {
+        assert_eq!(second.read(entity).await.unwrap().on_hand, 5);
+        assert_eq!(second.add(entity, 1).await, Sequence(2));
+    }
+    second.heart.stop(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaves_hands_over_without_waiting() {
+    let clock = clock();
+    let journal = journal(&clock);
+    let first = SimNode::start("a", 1, journal.clone(), &clock).await;
+    assert!(first.heart.ready(HANDOVER).await);
+    for entity in &entities() {
+        first.add(entity, 5).await;
+    }
+    let SimNode {
+        heart, membership, ..
+    } = first;
+    membership.leave().await;
+    let left = clock.instant();
+    // The same name again, too: nobody is in its way.
+    let second = SimNode::start("a", 2, journal.seen_by_another(), &clock).await;
+    assert!(second.heart.ready(HANDOVER).await);
+    assert!(clock.instant() - left < SETTINGS.renewal, "it did not wait");
+    for entity in &entities() {
+        assert_eq!(second.read(entity).await.unwrap().on_hand, 5);
+    }
+    heart.stop(Duration::ZERO).await;
+    second.heart.stop(Duration::ZERO).await;
+}
