@@ -153,6 +153,12 @@ impl std::fmt::Debug for MailSettings {
 pub struct LimitSettings {
     /// Requests at the same time.
     pub in_flight: usize,
+    /// Requests that wait to be let in.
+    pub waiting: usize,
+    /// How long one waits at most, in milliseconds.
+    pub wait_ms: u64,
+    /// How long a typical request may take before fewer are let in, in milliseconds.
+    pub slow_ms: u64,
     /// Connections in all.
     pub connections: usize,
     /// Connections from one address.
@@ -298,6 +304,18 @@ impl Settings {
         if self.limits.in_flight == 0 || self.limits.connections == 0 || self.limits.per_address == 0 {
             return bad("limits", "must be above 0");
         }
+        if self.limits.waiting > 100_000 {
+            return bad(
+                "limits.waiting",
+                "is at most 100000: whoever waits holds a connection",
+            );
+        }
+        if self.limits.wait_ms > 5_000 {
+            return bad("limits.wait_ms", "is at most 5000: then it is kinder to say no");
+        }
+        if !(1..=60_000).contains(&self.limits.slow_ms) {
+            return bad("limits.slow_ms", "must lie between 1 and 60000");
+        }
         Ok(())
     }
 }
@@ -354,6 +372,16 @@ mod tests {
     fn a_bad_value_names_its_place() {
         let error = Settings::from_layers(None, Toml::string("[journal]\nshards = 0")).unwrap_err();
         assert!(error.to_string().contains("journal.shards"), "{error}");
+        for (setting, value) in [
+            ("waiting", 100_001),
+            ("wait_ms", 5_001),
+            ("slow_ms", 0),
+            ("slow_ms", 60_001),
+        ] {
+            let wrong = Serialized::global(&format!("limits.{setting}"), value);
+            let error = Settings::from_layers(None, wrong).unwrap_err().to_string();
+            assert!(error.contains(&format!("limits.{setting}")), "{error}");
+        }
         let error = Settings::from_layers(None, Toml::string("[node]\nlisten = 7")).unwrap_err();
         assert!(error.to_string().contains("node.listen"), "{error}");
     }

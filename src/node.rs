@@ -34,6 +34,7 @@ use crate::domain::order::{Placed, Transition};
 use crate::embedded::Embedded;
 use crate::http::exchange::Peer;
 use crate::http::limit::LimitSettings;
+use crate::http::overload::{Room, RoomSettings};
 use crate::http::pages;
 use crate::http::probe::Readiness;
 use crate::http::serve::{ServeSettings, serve};
@@ -64,6 +65,8 @@ const STATEMENT_LIMIT: &str = "30s";
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(300);
+/// How often the samples of metrics are summed up.
+const SUM_UP: Duration = Duration::from_secs(5);
 /// How long an idempotency key is remembered: the contract says 24 hours at least.
 const REMEMBER_MS: i64 = 48 * 3_600_000;
 
@@ -366,6 +369,7 @@ impl Node {
             clock.clone(),
             Arc::clone(&accounts),
             Arc::clone(&edge.journal),
+            edge.metrics.clone(),
             stop.clone(),
         ));
         Ok(Self {
@@ -413,6 +417,12 @@ impl Node {
     #[must_use]
     pub fn imports(&self) -> &Imports {
         &self.edge.imports
+    }
+
+    /// How many are let in at the edge.
+    #[must_use]
+    pub fn room(&self) -> &Room {
+        &self.edge.room
     }
 
     /// The tree.
@@ -533,12 +543,29 @@ fn categories() -> Categories {
 }
 
 /// Removes what has expired, now and then.
-async fn sweep(clock: Clock, accounts: Arc<Accounts>, journal: Arc<dyn Journal>, stop: CancellationToken) {
+///
+/// The recorder keeps every sample of a histogram until somebody looks or it is told to sum up; so it is
+/// told to, whether anybody looks or not.
+async fn sweep(
+    clock: Clock,
+    accounts: Arc<Accounts>,
+    journal: Arc<dyn Journal>,
+    metrics: Option<PrometheusHandle>,
+    stop: CancellationToken,
+) {
+    let mut due = clock.instant() + SWEEP;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = clock.sleep(SWEEP) => {}
+            () = clock.sleep(SUM_UP) => {}
         }
+        if let Some(metrics) = &metrics {
+            metrics.run_upkeep();
+        }
+        if clock.instant() < due {
+            continue;
+        }
+        due = clock.instant() + SWEEP;
         if let Err(error) = accounts.sweep().await {
             tracing::warn!(%error, "expired accounts and sessions could not be removed; trying again later");
         }
@@ -568,7 +595,12 @@ fn edge_settings(settings: &Settings) -> EdgeSettings {
             count_loopback: settings.limits.count_loopback,
             ..LimitSettings::default()
         },
-        in_flight: settings.limits.in_flight,
+        room: RoomSettings {
+            in_flight: settings.limits.in_flight,
+            waiting: settings.limits.waiting,
+            patience: Duration::from_millis(settings.limits.wait_ms),
+            slow: Duration::from_millis(settings.limits.slow_ms),
+        },
         https: settings.node.public_url.starts_with("https://"),
         open_metrics: settings.metrics.public,
         tariff: settings.shop.tariff(),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use globalshop::actors::tenure::Tenure;
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
 use globalshop::clock::Clock;
 use globalshop::cluster::{Ask, Region};
 use globalshop::domain::cart::{Cart, Command};
 use globalshop::domain::id::{CartId, CustomerId, Sku};
 use globalshop::domain::{Currency, EntityId, Money};
-use globalshop::journal::{Journal, PostgresJournal, PostgresSettings, migrate};
+use globalshop::journal::{Journal, PostgresJournal, PostgresSettings, Takeover, migrate};
 use globalshop::relay::Tails;
 use uuid::Uuid;
 
@@ -83,6 +84,8 @@ async fn open(postgres: &Postgres, clock: &Clock) -> (Heart, Region) {
     let heart = Heart::start(HeartArguments {
         node: "bench".into(),
         owner: owner.into(),
+        takeover: Takeover::AtOnce,
+        tenure: Some(Tenure::endless(clock)),
         tails: Tails::new(journal.shards()),
         journal,
         clock: clock.clone(),

@@ -1,8 +1,9 @@
 //! The front door: what happens to every request, whatever it asks for.
 //!
-//! In: its head is judged, a trace begins or goes on, its address and its class are let in or not,
-//! all before a byte of the body is read. Out: a problem is written down, security headers are
-//! added, and one line and two metrics say what happened.
+//! In: its class is let in or not, its head is judged, a trace begins or goes on, its address is let in
+//! or not, all before a byte of the body is read. Out: a problem is written down, security headers are
+//! added, and one line and two metrics say what happened. Who is turned away because there is too much
+//! to do is told so before any of that, and counted only.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
@@ -16,7 +17,7 @@ use futures_util::FutureExt as _;
 use super::Edge;
 use super::exchange::{Exchange, Peer};
 use super::headers;
-use super::overload::{Class, Place};
+use super::overload::{Class, Shed};
 use super::pages;
 use super::problem::{self, Problem, kind};
 use super::trace::{Answered, TRACEPARENT, Trace};
@@ -30,6 +31,11 @@ const FIELDS_MAX: usize = 100;
 
 /// The one middleware; see the module.
 pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let class = Class::of(request.method(), request.uri().path(), request.uri().query());
+    let mut place = match edge.room.enter(class).await {
+        Ok(place) => place,
+        Err(shed) => return turn_away(&edge, request.uri().path(), request.headers(), shed),
+    };
     let address = address(&edge, &request);
     let exchange = Exchange::begin(
         Trace::of(request.headers(), &edge.clock),
@@ -45,7 +51,7 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     request.extensions_mut().insert(exchange.clone());
 
     let mut answer = match admit(&edge, &request, &exchange) {
-        Ok(_place) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => Problem::internal("a handler panicked").into_response(),
         },
@@ -56,6 +62,8 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
         answer.extensions_mut().insert(problem);
     }
     let problem = answer.extensions_mut().remove::<Problem>();
+    place.answered(answer.status(), problem.as_ref());
+    drop(place);
     if let Some(problem) = problem.as_ref().filter(|_| !is_page(&answer)) {
         let trace = exchange.trace().id();
         if wants_page {
@@ -87,7 +95,30 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     answer
 }
 
-fn admit(edge: &Edge, request: &Request, exchange: &Exchange) -> Result<Place, Problem> {
+/// The answer to somebody for whom there is no place. It is made thousands of times a second when it is
+/// made at all, so it is put together from parts that are ready.
+fn turn_away(edge: &Edge, path: &str, headers: &HeaderMap, shed: Shed) -> Response {
+    let problem = shed.problem();
+    let trace = Trace::of(headers, &edge.clock);
+    let mut answer = if pages::is_page_request(path, headers) {
+        let mut answer = problem.clone().into_response();
+        pages::write_early(&problem, &trace.id(), &mut answer);
+        answer.extensions_mut().remove::<Problem>();
+        answer
+    } else {
+        shed.answer(&trace.id())
+    };
+    let said = answer.headers_mut();
+    said.insert(TRACEPARENT, trace.header());
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        // As for every chunked request; see `front`.
+        said.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    headers::secure(said, edge.settings.https);
+    answer
+}
+
+fn admit(edge: &Edge, request: &Request, exchange: &Exchange) -> Result<(), Problem> {
     judge_head(request)?;
     match edge.limits.address(exchange.address()) {
         Ok(Some(allowance)) => exchange.note_allowance(allowance),
@@ -97,7 +128,7 @@ fn admit(edge: &Edge, request: &Request, exchange: &Exchange) -> Result<Place, P
             return Err(*refused.problem);
         }
     }
-    edge.room.enter(Class::of(request.uri().path()))
+    Ok(())
 }
 
 fn judge_head(request: &Request) -> Result<(), Problem> {

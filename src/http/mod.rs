@@ -58,7 +58,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::idempotency::InFlight;
 use self::limit::{LimitSettings, Limits};
-use self::overload::Room;
+use self::overload::{Room, RoomSettings};
 use self::probe::Readiness;
 use self::webhook::Seen;
 use crate::accounts::Accounts;
@@ -76,12 +76,12 @@ use crate::views::Views;
 use crate::workers::mail::{Mailbox, ResetMails};
 
 /// What can be set at the edge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EdgeSettings {
     /// How fast anybody may go.
     pub limits: LimitSettings,
-    /// How many requests are worked on at once.
-    pub in_flight: usize,
+    /// How many requests are worked on at once, and how many wait.
+    pub room: RoomSettings,
     /// The origin of the shop as browsers see it, if it is not simply the `Host` they name.
     pub public_origin: Option<String>,
     /// Whether the shop is reached over TLS only, by a proxy before us.
@@ -92,20 +92,6 @@ pub struct EdgeSettings {
     pub open_metrics: bool,
     /// What shipping and tax cost.
     pub tariff: Tariff,
-}
-
-impl Default for EdgeSettings {
-    fn default() -> Self {
-        Self {
-            limits: LimitSettings::default(),
-            in_flight: 2_048,
-            public_origin: None,
-            https: false,
-            trusted_proxies: Vec::new(),
-            open_metrics: false,
-            tariff: Tariff::default(),
-        }
-    }
 }
 
 /// What the edge stands on.
@@ -186,7 +172,7 @@ impl Edge {
     pub fn new(arguments: EdgeArguments) -> Self {
         Self(Arc::new(Within {
             limits: Limits::new(&arguments.settings.limits),
-            room: Room::new(arguments.settings.in_flight),
+            room: Room::new(arguments.settings.room, arguments.clock.clone()),
             in_flight: InFlight::default(),
             webhooks_seen: Seen::default(),
             arguments,

@@ -102,6 +102,7 @@ async fn figures(State(edge): State<Edge>, request: Request) -> Result<Response,
     let near = exchange.is_some_and(Exchange::is_near);
     match &edge.metrics {
         Some(metrics) if near || edge.settings.open_metrics => {
+            edge.room.gauge();
             let text = metrics.render() + &process::figures();
             Ok((
                 [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],

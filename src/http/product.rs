@@ -19,6 +19,7 @@ use super::auth::chain;
 use super::etag;
 use super::money::Money;
 use super::openapi::PositionHeader;
+use super::overload;
 use super::position::Position;
 use super::problem::{Fault, Problem, kind};
 use super::query;
@@ -284,7 +285,11 @@ pub enum SortBody {
     get, path = "/v1/products", tag = "Catalogue",
     operation_id = "list_products",
     params(ProductListQuery, PositionHeader),
-    responses((status = 200, description = "One page, and what the whole list can be narrowed by.", body = ProductPageBody))
+    responses((
+        status = 200, description = "One page, and what the whole list can be narrowed by.", body = ProductPageBody,
+        headers(("Brown-Out" = String, description = "Only when there is too much to do: what was left out, \
+            `facets` (then none are counted, and `complete` is false) or `suggestions` (of words spelled alike)."))
+    ))
 )]
 async fn list(
     State(edge): State<Edge>,
@@ -294,13 +299,18 @@ async fn list(
 ) -> Result<Response, Problem> {
     let wanted = read_query(asked.as_deref().unwrap_or_default())?;
     let age = position.wait_for_catalogue(&edge).await;
-    let page = edge.views.catalogue.list(&wanted).await.map_err(view_problem)?;
+    let extras = edge.room.brown_out().extras();
+    let page = edge.views.catalogue.list_with(&wanted, extras).await;
+    let page = page.map_err(view_problem)?;
+    let (facets, unlike) = (page.facets.clone(), page.unlike);
     let body = ProductPageBody {
         items: page.items.iter().map(|card| render_card(card)).collect(),
         next_cursor: page.next_cursor,
-        facets: Arc::new(FacetsBody(page.facets.as_ref().clone())),
+        facets: Arc::new(FacetsBody(facets.as_deref().cloned().unwrap_or_default())),
     };
-    Ok(age.on(etag::public(&headers, &body, "products")?))
+    let mut answer = age.on(etag::public(&headers, &body, "products")?);
+    overload::mark(&mut answer, facets.is_none(), unlike);
+    Ok(answer)
 }
 
 /// What a list is asked for. Fields the schema knows are checked by it; attributes are free.

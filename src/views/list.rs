@@ -22,14 +22,33 @@ pub struct ProductPage {
     pub items: Vec<Arc<Card>>,
     /// Where the next page starts; `None` at the end.
     pub next_cursor: Option<String>,
-    /// What the whole list can be narrowed by.
-    pub facets: Arc<Facets>,
+    /// What the whole list can be narrowed by; `None` if that was left out.
+    pub facets: Option<Arc<Facets>>,
     /// How many products the whole list has.
     pub total: usize,
     /// Some word that was searched for is nowhere; these have one that is spelled alike.
     pub similar: bool,
+    /// Some word that was searched for may be nowhere, and nobody looked for one that is spelled alike.
+    pub unlike: bool,
     /// The catalogue's revision this page is of at least.
     pub revision: u64,
+}
+
+/// What of a list costs more than the list, and may be left out when there is too much to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Extras {
+    /// Counting what the list can be narrowed by.
+    pub facets: bool,
+    /// Looking for words spelled alike when a word is nowhere.
+    pub spelling: bool,
+}
+
+impl Extras {
+    /// Everything.
+    pub const ALL: Self = Self {
+        facets: true,
+        spelling: true,
+    };
 }
 
 /// Sort key, the start of the SKU for ties, and the slot.
@@ -39,8 +58,9 @@ type HitRow = (i64, u64, u32);
 #[derive(Debug, Default)]
 struct Hits {
     rows: Vec<HitRow>,
-    facets: Arc<Facets>,
+    facets: Option<Arc<Facets>>,
     similar: bool,
+    unlike: bool,
 }
 
 /// Lists that were asked for lately. A list is right as long as the catalogue's revision stands; time
@@ -51,7 +71,7 @@ pub(super) struct Lists(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     revision: u64,
-    lists: HashMap<Scope, Arc<OnceCell<Hits>>>,
+    lists: HashMap<(Scope, Extras), Arc<OnceCell<Hits>>>,
     rows: usize,
 }
 
@@ -60,8 +80,9 @@ const LIST_LIMIT: usize = 512;
 const ROW_LIMIT: usize = 1 << 20;
 
 impl Lists {
-    /// The place of a list, to be filled by whoever comes first.
-    fn place(&self, scope: Scope, revision: u64) -> Arc<OnceCell<Hits>> {
+    /// The place of a list, to be filled by whoever comes first. A list that is there with everything
+    /// is as good as one without.
+    fn place(&self, scope: Scope, extras: Extras, revision: u64) -> Arc<OnceCell<Hits>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.revision < revision || kept.lists.len() >= LIST_LIMIT || kept.rows >= ROW_LIMIT {
             *kept = Kept {
@@ -73,7 +94,11 @@ impl Lists {
             // A reader that was overtaken by a change; its list is its own.
             return Arc::default();
         }
-        Arc::clone(kept.lists.entry(scope).or_default())
+        let whole = kept.lists.get(&(scope, Extras::ALL));
+        if let Some(whole) = whole.filter(|whole| whole.initialized()) {
+            return Arc::clone(whole);
+        }
+        Arc::clone(kept.lists.entry((scope, extras)).or_default())
     }
 
     fn note(&self, revision: u64, rows: usize) {
@@ -90,6 +115,18 @@ impl Catalogue {
     /// # Errors
     /// [`ViewFault::BadCursor`] when the cursor is not of this list; a fault when a search fails.
     pub async fn list(self: &Arc<Self>, query: &ProductQuery) -> Result<ProductPage, ViewFault> {
+        self.list_with(query, Extras::ALL).await
+    }
+
+    /// The same with these extras; with more if they are at hand.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn list_with(
+        self: &Arc<Self>,
+        query: &ProductQuery,
+        extras: Extras,
+    ) -> Result<ProductPage, ViewFault> {
         let scope = query.scope();
         let after = query
             .cursor
@@ -97,10 +134,10 @@ impl Catalogue {
             .map(|token| Cursor::decode(token, scope))
             .transpose()?;
         let revision = self.revision();
-        let place = self.lists.place(scope, revision);
+        let place = self.lists.place(scope, extras, revision);
         let hits = place
             .get_or_try_init(|| async {
-                let hits = self.find(query.clone()).await?;
+                let hits = self.find(query.clone(), extras).await?;
                 self.lists.note(revision, hits.rows.len());
                 Ok::<_, ViewFault>(hits)
             })
@@ -126,28 +163,29 @@ impl Catalogue {
                 .filter(|card| card.published)
                 .collect(),
             next_cursor,
-            facets: Arc::clone(&hits.facets),
+            facets: hits.facets.clone(),
             total: hits.rows.len(),
             similar: hits.similar,
+            unlike: hits.unlike,
             revision,
         })
     }
 
-    async fn find(self: &Arc<Self>, query: ProductQuery) -> Result<Hits, ViewFault> {
+    async fn find(self: &Arc<Self>, query: ProductQuery, extras: Extras) -> Result<Hits, ViewFault> {
         let found = match query.q.as_deref() {
-            Some(q) => Some(search::find(self.pool(), q).await?),
+            Some(q) => Some(search::find(self.pool(), q, extras.spelling).await?),
             None => None,
         };
         let catalogue = Arc::clone(self);
         // A scan of everything takes milliseconds that other tasks of this thread must not wait for.
-        let scanned = tokio::task::spawn_blocking(move || catalogue.scan(&query, found)).await;
+        let scanned = tokio::task::spawn_blocking(move || catalogue.scan(&query, found, extras.facets)).await;
         scanned.map_err(|source| ViewFault::Unreadable {
             place: "the shelf of products".to_owned(),
             source: Box::new(source),
         })
     }
 
-    fn scan(&self, query: &ProductQuery, found: Option<search::Found>) -> Hits {
+    fn scan(&self, query: &ProductQuery, found: Option<search::Found>, facets: bool) -> Hits {
         let shelf = self.memory.shelf();
         let vocabulary = self.memory.vocabulary();
         let filter = Filter::new(query, &vocabulary, &self.tree);
@@ -161,19 +199,19 @@ impl Catalogue {
         let mut rows: Vec<HitRow> = vec![];
         let mut look = |slot: u32, card: &Arc<Card>, score: i64| match filter.fit(card, &vocabulary) {
             Fit::All => rows.push((key(query, card, score), start_of(card), slot)),
-            Fit::AllBut(choice) => {
+            Fit::AllBut(choice) if facets => {
                 let narrowing = narrowings.get_mut(choice);
                 if let Some(narrowing) = narrowing.filter(|it| it.others.len() < facet::COUNTED_LIMIT) {
                     narrowing.others.push(Arc::clone(card));
                 }
             }
-            Fit::No => {}
+            Fit::AllBut(_) | Fit::No => {}
         };
-        let mut similar = false;
+        let (mut similar, mut unlike) = (false, false);
         match found {
             None => shelf.iter().for_each(|(slot, card)| look(slot, card, 0)),
             Some(found) => {
-                similar = found.similar;
+                (similar, unlike) = (found.similar, found.unlike);
                 for (sku, score) in &found.products {
                     let slot = self.memory.slot(sku);
                     if let Some((slot, card)) = slot.and_then(|slot| Some((slot, shelf.get(slot)?))) {
@@ -183,13 +221,17 @@ impl Catalogue {
             }
         }
         sort(&mut rows, &shelf);
-        let first = rows.iter().take(facet::COUNTED_LIMIT);
-        let cards: Vec<Arc<Card>> = first.filter_map(|row| shelf.get(row.2).cloned()).collect();
-        let facets = facet::count(&cards, rows.len(), &narrowings, &vocabulary, &self.tree);
+        let facets = facets.then(|| {
+            let first = rows.iter().take(facet::COUNTED_LIMIT);
+            let cards: Vec<Arc<Card>> = first.filter_map(|row| shelf.get(row.2).cloned()).collect();
+            let facets = facet::count(&cards, rows.len(), &narrowings, &vocabulary, &self.tree);
+            Arc::new(facets)
+        });
         Hits {
             rows,
-            facets: Arc::new(facets),
+            facets,
             similar,
+            unlike,
         }
     }
 }

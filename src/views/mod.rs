@@ -49,7 +49,7 @@ pub use facet::{AttributeFacet, COUNTED_LIMIT, CategoryCount, Facets, NumberRang
 pub use fault::ViewFault;
 pub use inventory::InventoryPage;
 pub use ledger::{Comparison, Ledger, LedgerRow};
-pub use list::ProductPage;
+pub use list::{Extras, ProductPage};
 pub use memory::Footprint;
 pub use order::{OrderPage, OrderSummary, Orders};
 pub use product::{Catalogue, LoadProgress};

@@ -37,6 +37,8 @@ pub(super) struct Found {
     pub(super) products: Vec<(Sku, i64)>,
     /// Some word was nowhere; these have one that is spelled alike.
     pub(super) similar: bool,
+    /// Some word was nowhere, and nobody looked for one that is spelled alike.
+    pub(super) unlike: bool,
 }
 
 /// The texts of a product, folded, in the order of their weight.
@@ -173,8 +175,8 @@ fn beginning(word: &str) -> String {
     }
 }
 
-/// Finds products by words.
-pub(super) async fn find(pool: &PgPool, q: &str) -> Result<Found, ViewFault> {
+/// Finds products by words; `spelling` looks for words spelled alike when one is nowhere.
+pub(super) async fn find(pool: &PgPool, q: &str, spelling: bool) -> Result<Found, ViewFault> {
     let folded = fold(q);
     let words = folded.split(' ').filter(|word| !word.is_empty()).take(WORD_LIMIT);
     let mut words: Vec<String> = words.map(str::to_owned).collect();
@@ -183,13 +185,15 @@ pub(super) async fn find(pool: &PgPool, q: &str) -> Result<Found, ViewFault> {
     };
     let mut found = Found {
         products: matches(pool, &query.all, &query).await?,
-        similar: false,
+        ..Found::default()
     };
-    if found.products.is_empty() && correct(pool, &mut words).await? {
+    found.unlike = found.products.is_empty() && !spelling;
+    if found.products.is_empty() && spelling && correct(pool, &mut words).await? {
         query = Query::of(&words).unwrap_or(query);
         found = Found {
             products: matches(pool, &query.all, &query).await?,
             similar: true,
+            unlike: false,
         };
     }
     if found.products.len() < ENOUGH && words.len() > 1 {

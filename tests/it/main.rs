@@ -29,6 +29,7 @@ mod http_order;
 mod journal;
 mod live;
 mod mail_server;
+mod overload;
 mod page_safety;
 mod page_seller;
 mod page_shopper;

@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use super::api::Said;
 use super::visit::Visit;
 use crate::http::etag::public_bytes;
+use crate::http::overload;
 use crate::http::problem::Problem;
 
 /// Its media type.
@@ -56,6 +57,8 @@ impl Visit {
         };
         let vary = HeaderValue::from_static("cookie");
         answer.headers_mut().insert(header::VARY, vary);
+        let (facets, suggestions) = self.left_out();
+        overload::mark(&mut answer, facets, suggestions);
         Ok(answer)
     }
 

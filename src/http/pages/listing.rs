@@ -11,7 +11,9 @@ use super::visit::Visit;
 use crate::domain::money::Currency;
 use crate::http::problem::Problem;
 use crate::http::product::view_problem;
-use crate::views::{self, AttributeFacet, AttributeFilter, Facets, ProductPage, ProductQuery, ViewFault};
+use crate::views::{
+    self, AttributeFacet, AttributeFilter, Extras, Facets, ProductPage, ProductQuery, ViewFault,
+};
 
 /// How many facets are shown, besides those in force.
 const FACETS: usize = 8;
@@ -126,15 +128,15 @@ impl Asked {
     }
 
     /// The list of the view; a page that is no more is the first one.
-    async fn find(&self, visit: &Visit) -> Result<ProductPage, Problem> {
+    async fn find(&self, visit: &Visit, extras: Extras) -> Result<ProductPage, Problem> {
         let catalogue = &visit.edge().views.catalogue;
-        match catalogue.list(&self.query).await {
+        match catalogue.list_with(&self.query, extras).await {
             Err(ViewFault::BadCursor) => {
                 let first = ProductQuery {
                     cursor: None,
                     ..self.query.clone()
                 };
-                catalogue.list(&first).await.map_err(view_problem)
+                catalogue.list_with(&first, extras).await.map_err(view_problem)
             }
             found => found.map_err(view_problem),
         }
@@ -240,7 +242,8 @@ impl Asked {
     /// # Errors
     /// 503.
     pub(super) async fn listing(&self, visit: &Visit, action: &str) -> Result<Listing, Problem> {
-        let found = self.find(visit).await?;
+        let found = self.find(visit, visit.edge().room.brown_out().extras()).await?;
+        visit.leave_out(found.facets.is_none(), found.unlike);
         let next = found.next_cursor.as_deref().map(|cursor| {
             let mut pairs: Vec<_> = self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             pairs.push(("cursor", cursor));
@@ -256,7 +259,10 @@ impl Asked {
             sort: sort(self.query.sort),
             price_from: self.value("price_from").to_owned(),
             price_to: self.value("price_to").to_owned(),
-            facets: self.facets(&found.facets),
+            facets: found
+                .facets
+                .as_deref()
+                .map_or_else(Vec::new, |found| self.facets(found)),
             chips: self.chips(action),
             clear_href: self.without(action, |name, _| name != "q"),
             next_href: next,

@@ -150,6 +150,10 @@ fn delivery(tariff: &Tariff) -> String {
 }
 
 async fn related(visit: &Visit, card: &Arc<Card>) -> Result<Vec<ProductCard>, Problem> {
+    if visit.edge().room.brown_out().leaves_out_suggestions() {
+        visit.leave_out(false, true);
+        return Ok(Vec::new());
+    }
     let query = ProductQuery {
         category: Some(card.category.to_string()),
         limit: u32::try_from(RELATED + 1).ok(),

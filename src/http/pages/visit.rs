@@ -1,5 +1,6 @@
 //! One request of a browser: what every page handler is given.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -65,6 +66,8 @@ pub(super) struct Within {
     /// The form that was sent, once it is known to be from one of our pages.
     sent: OnceLock<Repeat>,
     cart: OnceCell<Option<Cart>>,
+    /// What of the page was left out because there is too much to do: facets, suggestions.
+    left_out: (AtomicBool, AtomicBool),
 }
 
 impl std::ops::Deref for Visit {
@@ -114,8 +117,20 @@ impl Visit {
             exchange: Exchange::of(&parts.extensions).cloned(),
             sent: OnceLock::new(),
             cart: OnceCell::new(),
+            left_out: Default::default(),
             storefront,
         })))
+    }
+
+    /// Notes what the page lacks because there is too much to do.
+    pub(super) fn leave_out(&self, facets: bool, suggestions: bool) {
+        self.left_out.0.fetch_or(facets, Relaxed);
+        self.left_out.1.fetch_or(suggestions, Relaxed);
+    }
+
+    /// What the page lacks: facets, suggestions.
+    pub(super) fn left_out(&self) -> (bool, bool) {
+        (self.left_out.0.load(Relaxed), self.left_out.1.load(Relaxed))
     }
 
     /// The visit that [`receive`] put beside the request.
