@@ -4,6 +4,8 @@
 //! way. The order is the order of trust: the database, the journal, what is derived from it, the
 //! tree, and at last the edge.
 
+mod sweep;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -63,12 +65,6 @@ const POOL: u32 = 12;
 const STATEMENT_LIMIT: &str = "30s";
 /// Over how long those who watch the live feed are asked to come back.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
-/// How often what has expired is removed.
-const SWEEP: Duration = Duration::from_secs(300);
-/// How often the samples of metrics are summed up.
-const SUM_UP: Duration = Duration::from_secs(5);
-/// How long an idempotency key is remembered: the contract says 24 hours at least.
-const REMEMBER_MS: i64 = 48 * 3_600_000;
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -365,7 +361,7 @@ impl Node {
             );
             tokio::spawn(serving)
         });
-        let sweeping = tokio::spawn(sweep(
+        let sweeping = tokio::spawn(sweep::run(
             clock.clone(),
             Arc::clone(&accounts),
             Arc::clone(&edge.journal),
@@ -540,44 +536,6 @@ fn categories() -> Categories {
             category.parent.as_deref(),
         )
     }))
-}
-
-/// Removes what has expired, now and then.
-///
-/// The recorder keeps every sample of a histogram until somebody looks or it is told to sum up; so it is
-/// told to, whether anybody looks or not.
-async fn sweep(
-    clock: Clock,
-    accounts: Arc<Accounts>,
-    journal: Arc<dyn Journal>,
-    metrics: Option<PrometheusHandle>,
-    stop: CancellationToken,
-) {
-    let mut due = clock.instant() + SWEEP;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = clock.sleep(SUM_UP) => {}
-        }
-        if let Some(metrics) = &metrics {
-            metrics.run_upkeep();
-        }
-        if clock.instant() < due {
-            continue;
-        }
-        due = clock.instant() + SWEEP;
-        if let Err(error) = accounts.sweep().await {
-            tracing::warn!(%error, "expired accounts and sessions could not be removed; trying again later");
-        }
-        let before = crate::domain::Millis(clock.now().0 - REMEMBER_MS);
-        match journal.forget(before, 10_000).await {
-            Ok(0) => {}
-            Ok(forgotten) => tracing::debug!(forgotten, "old idempotency keys were forgotten"),
-            Err(fault) => {
-                tracing::warn!(%fault, "old idempotency keys could not be forgotten; trying again later");
-            }
-        }
-    }
 }
 
 /// Where metrics are collected; one for the process, whoever asks first.

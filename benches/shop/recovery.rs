@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use globalshop::actors::tenure::Tenure;
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
+use globalshop::actors::tenure::Tenure;
 use globalshop::clock::Clock;
 use globalshop::cluster::{Ask, Region};
 use globalshop::domain::cart::{Cart, Command};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use globalshop::clock::Clock;
 use globalshop::domain::id::OrderId;
-use globalshop::journal::{Journal as _, PostgresJournal, PostgresSettings, contract};
+use globalshop::journal::{Journal as _, PostgresJournal, PostgresSettings, Takeover, contract};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
@@ -55,7 +55,7 @@ async fn poison(database: &PgConnectOptions) -> String {
         .unwrap();
     let order = OrderId(clock.new_id()).entity();
     let lease = journal
-        .claim(order.shard(journal.shards()), "before")
+        .claim(order.shard(journal.shards()), "before", Takeover::AtOnce)
         .await
         .unwrap();
     let payloads = [r#"{"event": "placed", "at": "Ada Lovelace"}"#, "no event"];
