@@ -14,7 +14,7 @@ use super::gate::Gates;
 use super::persistence::{Load, Persistence, PersistenceArguments, PersistenceMessage};
 use super::shard::{Resident, ShardActor, ShardArguments};
 use super::stats::{Place, Tree};
-use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner};
+use super::supervise::{Address, Ended, Failure, Member, RestartPolicy, Restarts, Spawner, kill_below};
 use super::tenure::Tenure;
 use super::timer::TimerBoard;
 use crate::clock::Clock;
@@ -231,6 +231,13 @@ impl Heart {
         self.spawner
             .tree()
             .doom(dice, all, |kind| kind != root && counts(kind))
+    }
+
+    /// Ends every actor of the node at once, in the order in which they were started; nothing is
+    /// saved. For simulations.
+    pub fn crash(&self) {
+        kill_below(&self.root.cell());
+        self.root.cell().kill();
     }
 
     /// Lets what is queued be written, for at most `limit`.

@@ -247,6 +247,17 @@ impl<M: Send + 'static> Address<M> {
     }
 }
 
+/// Ends everything below an actor, in the order in which it was started. ractor would do it in the
+/// order of a hash map, and a simulation could not be repeated.
+pub(super) fn kill_below(actor: &ActorCell) {
+    let mut children = actor.get_children();
+    children.sort_by_key(ActorCell::get_id);
+    for child in children {
+        kill_below(&child);
+        child.kill();
+    }
+}
+
 /// A [`Member`] inside ractor.
 struct Tracked<M> {
     member: M,
@@ -318,7 +329,7 @@ impl<M: Member> Actor for Tracked<M> {
 
     async fn handle(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         envelope: Self::Msg,
         kept: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
@@ -332,12 +343,15 @@ impl<M: Member> Actor for Tracked<M> {
                 .await
         };
         self.stats.done(label, begun.elapsed());
+        if result.is_err() {
+            kill_below(&myself.get_cell());
+        }
         result
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         event: SupervisionEvent,
         kept: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
@@ -355,8 +369,13 @@ impl<M: Member> Actor for Tracked<M> {
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        self.run(self.member.child_ended(&kept.me, ended, &mut kept.state))
-            .await
+        let result = self
+            .run(self.member.child_ended(&kept.me, ended, &mut kept.state))
+            .await;
+        if result.is_err() {
+            kill_below(&myself.get_cell());
+        }
+        result
     }
 }
 

@@ -137,7 +137,7 @@ impl Fleet {
             Mishap::Crash(index, down) => {
                 if let Some(site) = self.sites[index].take() {
                     self.ways.set(index, None);
-                    site.crash().await;
+                    site.crash();
                     self.plan(down, Turn::Reopen(index));
                 }
             }
@@ -214,7 +214,7 @@ impl Fleet {
             }
             if failed {
                 if let Some(site) = self.sites[index].take() {
-                    site.crash().await;
+                    site.crash();
                 }
                 self.open(index).await;
             }
