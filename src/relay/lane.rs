@@ -15,6 +15,7 @@ use super::attempt::{Settled, settle};
 use super::book::BookFault;
 use super::course::Course;
 use super::runtime::Relay;
+use super::tail::HeadWatch;
 use super::window::Window;
 use super::{AfterDeadLetter, Consumer};
 use crate::actors::supervise::{Address, Failure, Member};
@@ -138,14 +139,15 @@ impl Member for Lane {
 
 /// Tells an actor when the head of its shard moves, once until it has looked.
 pub(super) fn wake<M: Send + 'static>(
-    mut head: tokio::sync::watch::Receiver<Position>,
+    mut head: HeadWatch,
     woken: &Arc<AtomicBool>,
     whom: &Address<M>,
     message: fn() -> M,
 ) -> AbortHandle {
     let (woken, whom) = (Arc::clone(woken), whom.clone());
     tokio::spawn(async move {
-        while head.changed().await.is_ok() {
+        loop {
+            head.changed().await;
             if !woken.swap(true, Relaxed) && !whom.tell(message()) {
                 return;
             }

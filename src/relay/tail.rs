@@ -4,9 +4,11 @@
 //! further behind than the ring reaches reads the journal.
 
 use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::domain::{Shard, ShardCount};
 use crate::journal::{Journal, JournalFault, Position, Recorded};
@@ -21,7 +23,7 @@ const BYTE_LIMIT: usize = 4 << 20;
 pub struct Tail {
     shard: Shard,
     ring: Mutex<Ring>,
-    head: watch::Sender<Position>,
+    head: Arc<Head>,
 }
 
 #[derive(Debug, Default)]
@@ -30,12 +32,55 @@ struct Ring {
     bytes: usize,
 }
 
+/// The head of a shard as this node knows it.
+///
+/// Not tokio's `watch`: that wakes those who wait in an order drawn by chance, and a simulation could
+/// not be repeated. This one wakes them in the order in which they came.
+#[derive(Debug, Default)]
+struct Head {
+    position: AtomicI64,
+    moved: Notify,
+}
+
+impl Head {
+    /// Moves the head up, and wakes whoever waits for that.
+    fn raise(&self, to: Position) {
+        if self.position.fetch_max(to.0, SeqCst) < to.0 {
+            self.moved.notify_waiters();
+        }
+    }
+}
+
+/// Waits for moves of the head of one shard.
+#[derive(Debug)]
+pub struct HeadWatch {
+    head: Arc<Head>,
+    seen: Position,
+}
+
+impl HeadWatch {
+    /// Waits until the head has moved since it was last looked at. Loses nothing if it is dropped.
+    pub async fn changed(&mut self) {
+        loop {
+            let mut moved = pin!(self.head.moved.notified());
+            // Listens before it looks, so that no move falls in between.
+            moved.as_mut().enable();
+            let now = Position(self.head.position.load(SeqCst));
+            if now != self.seen {
+                self.seen = now;
+                return;
+            }
+            moved.await;
+        }
+    }
+}
+
 impl Tail {
     fn new(shard: Shard) -> Self {
         Self {
             shard,
             ring: Mutex::default(),
-            head: watch::Sender::new(Position(0)),
+            head: Arc::default(),
         }
     }
 
@@ -53,8 +98,7 @@ impl Tail {
             *ring = Ring::default();
         }
         drop(ring);
-        self.head
-            .send_if_modified(|known| std::mem::replace(known, head.max(*known)) < head);
+        self.head.raise(head);
     }
 
     /// Adds events that were just committed: the ones right after those before.
@@ -74,20 +118,23 @@ impl Tail {
         }
         drop(ring);
         if let Some(head) = head {
-            self.head.send_replace(head);
+            self.head.raise(head);
         }
     }
 
     /// The last committed position this node knows.
     #[must_use]
     pub fn head(&self) -> Position {
-        *self.head.borrow()
+        Position(self.head.position.load(SeqCst))
     }
 
     /// Tells of every move of the head; moves in between are coalesced.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Position> {
-        self.head.subscribe()
+    pub fn watch(&self) -> HeadWatch {
+        HeadWatch {
+            seen: self.head(),
+            head: Arc::clone(&self.head),
+        }
     }
 
     /// Up to `limit` events right after `position` if they are in memory; `None` if the reader is

@@ -276,19 +276,21 @@ async fn follow_tails(tails: Tails, pending: Arc<[AtomicBool]>, hub: Address<Hub
         .iter()
         .map(|tail| {
             let (shard, mut head) = (tail.shard(), tail.watch());
-            async move { head.changed().await.map(|()| (shard, head)) }
+            async move {
+                head.changed().await;
+                (shard, head)
+            }
         })
         .map(futures_util::FutureExt::boxed)
         .collect();
-    while let Some(moved) = moves.next().await {
-        let Ok((shard, mut head)) = moved else { continue };
-        head.mark_unchanged();
+    while let Some((shard, mut head)) = moves.next().await {
         let flag = pending.get(usize::from(shard.0));
         if flag.is_some_and(|flag| !flag.swap(true, SeqCst)) && !hub.tell(HubMessage::Moved(shard)) {
             return;
         }
         moves.push(futures_util::FutureExt::boxed(async move {
-            head.changed().await.map(|()| (shard, head))
+            head.changed().await;
+            (shard, head)
         }));
     }
 }
