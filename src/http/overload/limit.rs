@@ -36,8 +36,10 @@ pub(super) struct Limit {
     wanted: bool,
     /// Whether something behind the edge said that it is full.
     choked: bool,
-    /// Of the last window with answers: whether they took too long.
+    /// Whether the calls of the last window took too long.
     late: bool,
+    /// Whether there was something left to give then.
+    gives_way: bool,
 }
 
 impl Limit {
@@ -54,6 +56,7 @@ impl Limit {
             wanted: false,
             choked: false,
             late: false,
+            gives_way: false,
         }
     }
 
@@ -88,9 +91,9 @@ impl Limit {
         self.choked = true;
     }
 
-    /// Whether the calls of the last window took too long, and there is something left to give.
-    pub(super) fn gives_way(&self) -> bool {
-        self.late && self.now > self.floor
+    /// Whether the calls of the last window took too long, and there was something left to give.
+    pub(super) const fn gives_way(&self) -> bool {
+        self.gives_way
     }
 
     /// Ends a window. `spared` says that a class below is late too and gives way first.
@@ -98,6 +101,7 @@ impl Limit {
         let answered = std::mem::take(&mut self.answered);
         let wanted = std::mem::take(&mut self.wanted);
         let choked = std::mem::take(&mut self.choked);
+        let could = self.now > self.floor;
         self.late = choked;
         if let Some(typical) = median(&mut self.samples) {
             let may_take = self.may_take();
@@ -119,6 +123,7 @@ impl Limit {
             self.now *= FALL.1;
         }
         self.now = self.now.clamp(self.floor, self.ceiling);
+        self.gives_way = self.late && could;
     }
 
     /// How long a typical call may take, seconds.
@@ -127,7 +132,13 @@ impl Limit {
     }
 
     fn learn(&mut self, typical: f64) {
-        let known = self.unloaded.unwrap_or(typical);
+        let Some(known) = self.unloaded else {
+            // What is slow from the beginning may be so because there is too much of it.
+            if typical <= self.may_take() || self.now <= self.floor {
+                self.unloaded = Some(typical);
+            }
+            return;
+        };
         self.unloaded = Some(if typical <= known {
             typical
         } else if typical <= self.may_take() {
