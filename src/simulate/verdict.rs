@@ -15,6 +15,7 @@ use crate::domain::order::{Order, Phase};
 use crate::domain::product::Product;
 use crate::domain::stock::Stock;
 use crate::domain::{EntityId, Kind};
+use crate::provider::Stage;
 use crate::relay::dead_letter::LetterFilter;
 
 /// How long nothing may happen before it is quiet: longer than any retry waits.
@@ -146,6 +147,14 @@ fn money(world: &World) {
             .flat_map(|intent| &intent.refunds)
             .map(|(_, amount)| amount)
             .sum();
+        let reserved = of().any(|intent| intent.stage == Some(Stage::Authorised));
+        if reserved && world.auditor.is_cancelled(order) {
+            accuse(
+                world,
+                "I2",
+                format!("order {order} is cancelled, and the provider still reserves its money"),
+            );
+        }
         if captures > 1 {
             accuse(
                 world,

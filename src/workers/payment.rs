@@ -160,6 +160,18 @@ impl PaymentWorker {
         }
     }
 
+    /// A bug put in on purpose: the same for a refund.
+    async fn refund_under_another_key(&self, placed: &Placed, refund: RefundId, amount: Money) {
+        let Some(provider) = self.providers.find(&placed.draft.payment.provider) else {
+            return;
+        };
+        let intent = IntentId::of(placed.draft.order());
+        if provider.refund(intent, refund, amount).await.is_err() {
+            let again = RefundId(uuid::Uuid::new_v5(&refund.0, b"again"));
+            drop(provider.refund(intent, again, amount).await);
+        }
+    }
+
     async fn of_order(&self, event: &Recorded) -> Result<(Placed, IntentId), ReadFault> {
         let placed = self.errands.order(&event.entity).await?;
         let intent = IntentId::of(placed.draft.order());
@@ -275,6 +287,9 @@ impl Consumer for PaymentWorker {
             Event::Cancelled { .. } => self.void(event).await,
             Event::RefundAsked { refund, amount, .. } => {
                 let (placed, intent) = self.of_order(event).await?;
+                if planted::is(Bug::RefundTwice) {
+                    self.refund_under_another_key(&placed, refund, amount).await;
+                }
                 let step = Step::Refund { refund, amount };
                 let provider = &placed.draft.payment.provider;
                 let done = match self.settle(provider, intent, &step).await? {

@@ -18,7 +18,7 @@ use globalshop::domain::quote::Tariff;
 use globalshop::domain::stock::{self, Levels, Stock};
 use globalshop::journal::{Journal, Takeover};
 use globalshop::provider::{
-    PaymentProvider as _, Providers, Sandbox, SandboxBooks, WebhookKey, Webhooks, sandbox,
+    PaymentProvider, Providers, Sandbox, SandboxBooks, WebhookKey, WebhookSink, Webhooks, sandbox,
 };
 use globalshop::relay::book::Book;
 use globalshop::relay::{Consumer, Relay, RelayArguments, Tails, View};
@@ -28,6 +28,8 @@ use tokio::time::interval;
 
 /// How long a test waits for a state: more than the longest of the shop's own deadlines.
 const PATIENCE: Duration = Duration::from_secs(1_200);
+/// What everything costs in the shops of tests, in cents.
+pub const PRICE: i64 = 2_000;
 /// How often it looks.
 const BEAT: Duration = Duration::from_millis(5);
 
@@ -40,6 +42,29 @@ pub struct World {
     pub post: Arc<dyn Post>,
     pub clock: Clock,
 }
+
+/// Stands between a shop's real parts and what drives them. By itself it lets everything through.
+pub trait Between {
+    /// A consumer, as the relay gets it.
+    fn consumer(&self, consumer: Arc<dyn Consumer>) -> Arc<dyn Consumer> {
+        consumer
+    }
+
+    /// The payment provider, as the payment worker gets it.
+    fn provider(&self, provider: Arc<dyn PaymentProvider>) -> Arc<dyn PaymentProvider> {
+        provider
+    }
+
+    /// Who deals with the provider's webhooks, as their door gets it.
+    fn notices(&self, notices: Arc<dyn WebhookSink>) -> Arc<dyn WebhookSink> {
+        notices
+    }
+}
+
+/// Nothing stands between.
+struct Plain;
+
+impl Between for Plain {}
 
 /// A node without an edge.
 pub struct Shop {
@@ -58,6 +83,16 @@ impl Shop {
 
     /// Starts a node with views, and with more consumers than the shop's own.
     pub async fn open_with(world: &World, views: Vec<Arc<dyn View>>, more: Vec<Arc<dyn Consumer>>) -> Self {
+        Self::open_behind(&Plain, world, views, more).await
+    }
+
+    /// Starts a node whose parts are reached through `between`.
+    pub async fn open_behind(
+        between: &impl Between,
+        world: &World,
+        views: Vec<Arc<dyn View>>,
+        more: Vec<Arc<dyn Consumer>>,
+    ) -> Self {
         let World {
             journal,
             book,
@@ -70,7 +105,7 @@ impl Shop {
         let tails = Tails::new(journal.shards());
         let webhooks = Webhooks::new(
             vec![(sandbox::NAME, WebhookKey::fresh(&clock))],
-            Arc::new(PaymentNotices::new(region.clone())),
+            between.notices(Arc::new(PaymentNotices::new(region.clone()))),
             clock.clone(),
         );
         let sandbox = Arc::new(Sandbox::open(books, Some(webhooks), clock.clone()));
@@ -85,12 +120,16 @@ impl Shop {
             Arc::new(StockWorker::new(region.clone())),
             Arc::new(PaymentWorker::new(
                 region.clone(),
-                Providers::new(vec![sandbox.clone()]),
+                Providers::new(vec![between.provider(sandbox.clone())]),
                 clock.clone(),
             )),
             Arc::new(MailWorker::new(region.clone(), letterhead, post)),
         ];
         consumers.extend(more);
+        let consumers = consumers
+            .into_iter()
+            .map(|consumer| between.consumer(consumer))
+            .collect();
         let relay = Relay::new(RelayArguments {
             book,
             journal: Arc::clone(&journal),
@@ -150,7 +189,7 @@ impl Shop {
     pub async fn check_out(&self, skus: &[&str], token: &str) -> OrderId {
         let customer = CustomerId(self.clock.new_id());
         let cart = CartId::of(customer);
-        let price = Money::eur(2_000);
+        let price = Money::eur(PRICE);
         for sku in skus {
             let command = cart::Command::SetLine {
                 sku: sku.parse().unwrap(),
@@ -159,6 +198,18 @@ impl Shop {
             };
             self.ask_cart(cart, command).await;
         }
+        let draft = Self::draft(customer, skus, token);
+        let command = cart::Command::CheckOut {
+            version: u64::try_from(skus.len()).unwrap(),
+            draft: Box::new(draft),
+        };
+        self.ask_cart(cart, command).await
+    }
+
+    /// What a checkout of one unit of each SKU seals, at 20.00 EUR each.
+    pub fn draft(customer: CustomerId, skus: &[&str], token: &str) -> Draft {
+        let cart = CartId::of(customer);
+        let price = Money::eur(PRICE);
         let lines: Vec<Line> = skus
             .iter()
             .map(|sku| Line {
@@ -170,7 +221,7 @@ impl Shop {
             })
             .collect();
         let subtotal = lines.iter().map(|line| line.line_total.amount).sum();
-        let draft = Draft {
+        Draft {
             customer,
             cart,
             email: "ada@example.org".to_owned(),
@@ -185,12 +236,7 @@ impl Shop {
                 token: token.to_owned(),
             },
             ..Draft::default()
-        };
-        let command = cart::Command::CheckOut {
-            version: u64::try_from(skus.len()).unwrap(),
-            draft: Box::new(draft),
-        };
-        self.ask_cart(cart, command).await
+        }
     }
 
     /// Asks until the cart has answered, as a shopper with a retry button would; a checkout says

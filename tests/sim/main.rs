@@ -15,6 +15,7 @@ mod letters;
 mod nodes;
 mod relay;
 mod saga;
+mod sagas;
 #[path = "../shop/mod.rs"]
 mod shop;
 mod simulate;

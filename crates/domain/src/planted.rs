@@ -34,6 +34,8 @@ pub enum Bug {
     HoldLapsesDuringCapture,
     /// A capture whose answer was lost is made again under another key.
     DoubleCapture,
+    /// A refund whose answer was lost is made again under another key.
+    RefundTwice,
     /// A position is left out.
     PositionGap,
     /// Timers are not read when a shard is taken.
@@ -54,7 +56,7 @@ pub enum Bug {
 
 impl Bug {
     /// Those that one node can have.
-    pub const OF_ONE_NODE: [Self; 18] = [
+    pub const OF_ONE_NODE: [Self; 19] = [
         Self::ReplyBeforeCommit,
         Self::NoEpochCheck,
         Self::UnknownUnderTheSameEpoch,
@@ -65,6 +67,7 @@ impl Bug {
         Self::HoldKeptOnDecline,
         Self::HoldLapsesDuringCapture,
         Self::DoubleCapture,
+        Self::RefundTwice,
         Self::PositionGap,
         Self::LostTimer,
         Self::WatermarkRuns,

@@ -227,6 +227,12 @@ impl Auditor {
         self.judge(checked);
     }
 
+    /// Whether an order was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self, order: OrderId) -> bool {
+        self.books().orders.is_cancelled(order)
+    }
+
     /// How many mails an order's story is worth.
     #[must_use]
     pub fn mails_due(&self, order: OrderId) -> usize {

@@ -301,7 +301,7 @@ impl Entry {
             let net = self.captured.unwrap_or(0) - self.refunded(|done| done == Some(true));
             must(net == 0, "is cancelled and paid for")?;
             must(
-                self.captured.is_some() || self.voided || self.declined,
+                self.captured.is_some() || self.voided || self.declined || self.capture_failed,
                 "is cancelled and its reservation was never given back",
             )
         } else if self.confirmed {
