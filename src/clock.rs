@@ -4,12 +4,19 @@
 //! [`Clock`]. A test or a simulation gives a simulated one: then the same seed and the same steps
 //! yield the same times, the same ids and the same jitter.
 //!
+//! What the shop calls now does not jump. It is the wall clock of the start plus what has passed since on
+//! the boot clock, which also runs while the machine sleeps and which nobody can set. When somebody sets
+//! the wall clock, the shop follows slowly, by a twentieth: an hour takes it twenty hours, and meanwhile
+//! a deadline of fifteen minutes comes within fifteen minutes, give or take 45 seconds. A restart takes
+//! the wall clock as it is.
+//!
 //! **Invariant:** no other file calls `SystemTime::now`, `Instant::now`, `rand` or `Uuid::new_v4`.
 #![expect(
     clippy::disallowed_methods,
     reason = "this file is the one door to time and chance"
 )]
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,13 +31,96 @@ pub struct Clock(Arc<Source>);
 
 #[derive(Debug)]
 enum Source {
-    System,
+    System(Anchor),
     /// Wall time is `start` plus what tokio's (possibly paused) clock says has passed.
     Simulated {
         start: Millis,
         origin: Instant,
         state: Mutex<Simulated>,
     },
+}
+
+/// How the wall clock is followed, in microseconds.
+#[derive(Debug)]
+struct Anchor {
+    /// What is to be added to the boot clock.
+    offset: AtomicI64,
+    /// When the wall clock was last looked at, by the boot clock.
+    looked: AtomicI64,
+    /// Whether the wall clock was set and is still away from here.
+    away: AtomicBool,
+}
+
+/// How often the wall clock is looked at.
+const LOOK_EVERY: i64 = 20_000;
+/// Of what has passed, the part by which the wall clock is followed: one in so many.
+const SLEW: i64 = 20;
+/// A wall clock that is further away than this was set, and is worth a word.
+const WAS_SET: i64 = 2_000_000;
+
+impl Anchor {
+    /// Anchored at the wall clock as it is.
+    fn new(boot: i64, wall: i64) -> Self {
+        Self {
+            offset: AtomicI64::new(wall - boot),
+            looked: AtomicI64::new(boot),
+            away: AtomicBool::new(false),
+        }
+    }
+
+    /// What to call now at this boot time. `wall` is only asked now and then.
+    fn now(&self, boot: i64, wall: impl FnOnce() -> i64) -> i64 {
+        let looked = self.looked.load(Relaxed);
+        let passed = boot.saturating_sub(looked);
+        // Who moves the time of the last look follows; nobody else does for as long as that lasts.
+        if passed >= LOOK_EVERY
+            && self
+                .looked
+                .compare_exchange(looked, boot, Relaxed, Relaxed)
+                .is_ok()
+        {
+            let apart = wall().saturating_sub(boot.saturating_add(self.offset.load(Relaxed)));
+            self.offset
+                .fetch_add(apart.clamp(-(passed / SLEW), passed / SLEW), Relaxed);
+            self.tell(apart);
+        }
+        boot.saturating_add(self.offset.load(Relaxed))
+    }
+
+    fn tell(&self, apart: i64) {
+        let away = apart.saturating_abs() > WAS_SET;
+        if self.away.swap(away, Relaxed) == away {
+            return;
+        }
+        let seconds = apart / 1_000_000;
+        if away {
+            tracing::warn!(
+                seconds,
+                "the machine's clock was set; the shop follows it slowly, a restart at once"
+            );
+        } else {
+            tracing::info!("the shop has caught up with the machine's clock");
+        }
+    }
+}
+
+/// The wall clock, in microseconds since the Unix epoch.
+fn wall() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    micros(since)
+}
+
+/// The boot clock.
+fn boot() -> Duration {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(since.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(since.tv_nsec).unwrap_or(0))
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[derive(Debug)]
@@ -43,7 +133,7 @@ impl Clock {
     /// The machine's own clock and the operating system's randomness.
     #[must_use]
     pub fn system() -> Self {
-        Self(Arc::new(Source::System))
+        Self(Arc::new(Source::System(Anchor::new(micros(boot()), wall()))))
     }
 
     /// A clock that starts at `start` and follows tokio's clock, with chance drawn from `seed`.
@@ -59,16 +149,12 @@ impl Clock {
         }))
     }
 
-    /// Wall time, in milliseconds since the Unix epoch. May jump; never measure durations with it.
+    /// What time it is, in milliseconds since the Unix epoch. Does not jump when the machine's clock is
+    /// set, but runs up to a twentieth faster or slower until it agrees; never measure durations with it.
     #[must_use]
     pub fn now(&self) -> Millis {
         match &*self.0 {
-            Source::System => {
-                let since = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or(Duration::ZERO);
-                Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-            }
+            Source::System(anchor) => Millis(anchor.now(micros(boot()), wall) / 1_000),
             Source::Simulated { start, origin, state } => {
                 let passed = i64::try_from(origin.elapsed().as_millis()).unwrap_or(i64::MAX);
                 let jump = lock(state).jump_ms;
@@ -82,11 +168,7 @@ impl Clock {
     #[must_use]
     pub fn boot(&self) -> Duration {
         match &*self.0 {
-            Source::System => {
-                let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-                let seconds = u64::try_from(since.tv_sec).unwrap_or(0);
-                Duration::new(seconds, u32::try_from(since.tv_nsec).unwrap_or(0))
-            }
+            Source::System(_) => boot(),
             Source::Simulated { origin, .. } => origin.elapsed(),
         }
     }
@@ -126,7 +208,7 @@ impl Clock {
     /// Fills `bytes` with randomness fit for secrets (on the system clock).
     pub fn fill_random(&self, bytes: &mut [u8]) {
         match &*self.0 {
-            Source::System => {
+            Source::System(_) => {
                 #[expect(
                     clippy::expect_used,
                     reason = "a machine without randomness cannot keep secrets; going on would be worse"
@@ -191,6 +273,46 @@ mod tests {
         assert_eq!(one.now(), Millis(3_601_000));
         one.jump(-600_000);
         assert_eq!(one.now(), Millis(3_001_000));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_is_followed_slowly_and_never_backwards() {
+        const SECOND: i64 = 1_000_000;
+        const HOUR: i64 = 3_600 * SECOND;
+        let anchor = Anchor::new(5 * SECOND, 1_000 * SECOND);
+        let (mut boot, mut ahead) = (6 * SECOND, 995 * SECOND);
+        let mut before = anchor.now(boot, || boot + ahead);
+        assert_eq!(before, 1_001 * SECOND);
+        for jump in [HOUR, -2 * HOUR] {
+            ahead += jump;
+            // A minute of it, with somebody asking every 50 ms.
+            for _ in 0..1_200 {
+                boot += 50_000;
+                let now = anchor.now(boot, || boot + ahead);
+                let went_by = now - before;
+                assert!((47_500..=52_500).contains(&went_by), "{went_by} µs in 50 ms");
+                assert_ne!(went_by, 50_000, "the wall clock is not followed");
+                before = now;
+            }
+            assert!(anchor.away.load(Relaxed));
+        }
+        // Nobody asks for an hour: that is followed no faster.
+        boot += HOUR;
+        let asleep = anchor.now(boot, || boot + ahead) - before;
+        assert_eq!(asleep, HOUR - HOUR / SLEW);
+    }
+
+    #[test]
+    fn a_wall_clock_a_little_off_is_agreed_with() {
+        let anchor = Anchor::new(0, 0);
+        let mut boot = 0;
+        // It is disciplined by half a second, as a time server does.
+        for _ in 0..1_000 {
+            boot += 20_000;
+            anchor.now(boot, || boot + 500_000);
+        }
+        assert_eq!(anchor.now(boot, || 0), boot + 500_000);
+        assert!(!anchor.away.load(Relaxed));
     }
 
     #[test]
