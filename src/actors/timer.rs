@@ -224,6 +224,7 @@ async fn wake(directories: &Directories, entity: &EntityId) {
         Kind::Order => wake_one::<Order>(directories, entity).await,
         Kind::Product => wake_one::<Product>(directories, entity).await,
         Kind::Stock => wake_one::<Stock>(directories, entity).await,
+        Kind::Unknown => tracing::error!(%entity, "a timer of nobody is due"),
     }
 }
 

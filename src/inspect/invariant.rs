@@ -75,6 +75,9 @@ struct Sampled {
     checkouts_in_flight: u64,
     misplaced: Vec<String>,
     skipped: u64,
+    /// Entities with an event that cannot be read: they serve nobody, and every reader has it among its
+    /// dead letters, which I7 counts.
+    unreadable: Vec<String>,
 }
 
 type Failed = String;
@@ -165,6 +168,7 @@ impl Auditor {
                     "replayed_entities": sampled.replayed,
                     "replayed_events": sampled.events,
                     "too_long_to_replay": sampled.skipped,
+                    "unreadable": sampled.unreadable,
                 });
                 (figures, broken)
             }),
@@ -299,6 +303,7 @@ impl Auditor {
                 Kind::Order => self.replay_order(&entity, &mut sampled).await?,
                 Kind::Product => drop(self.replay::<Product>(&entity, &mut sampled).await?),
                 Kind::Stock => drop(self.replay::<Stock>(&entity, &mut sampled).await?),
+                Kind::Unknown => sampled.unreadable.push(entity.to_string()),
             }
         }
         Ok(sampled)
@@ -315,6 +320,10 @@ impl Auditor {
         let committed = before.last().map_or(Sequence(0), |event| event.sequence);
         if committed.0 >= REPLAY_LIMIT {
             sampled.skipped += 1;
+            return Ok(None);
+        }
+        if before.iter().any(|event| stored::decode::<E>(event).is_err()) {
+            sampled.unreadable.push(entity.to_string());
             return Ok(None);
         }
         let served = self

@@ -44,7 +44,7 @@ const REASONS: [&str; 4] = [
 pub fn masked(kind: Kind, event: &Value) -> Value {
     match kind {
         Kind::Product => event.clone(),
-        Kind::Cart | Kind::Order | Kind::Stock => masked_under("", event),
+        Kind::Cart | Kind::Order | Kind::Stock | Kind::Unknown => masked_under("", event),
     }
 }
 

@@ -13,7 +13,7 @@ use super::book::Book;
 use super::dead_letter::letter_of;
 use super::{Consumer, ReadFault};
 use crate::clock::Clock;
-use crate::domain::EntityId;
+use crate::domain::{EntityId, Kind};
 use crate::journal::{Recorded, Sequence};
 
 /// Between attempts to write a letter.
@@ -49,12 +49,25 @@ pub(super) fn span_of(consumer: &str, event: &Recorded) -> tracing::Span {
     )
 }
 
+/// Refuses an event of which nobody can tell whose it is, and so whether it concerns a reader: each has
+/// to keep it among its dead letters.
+pub(super) fn named(event: &Recorded) -> Result<(), ReadFault> {
+    match event.entity.kind() {
+        Kind::Unknown => Err(ReadFault::Lasting {
+            what: format!("{:?} is no name of an entity", event.entity.as_str()),
+            source: None,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Hands an event to its consumer once. A panic and a missed deadline are faults like any other.
 pub(super) async fn try_once(
     consumer: &Arc<dyn Consumer>,
     event: &Recorded,
     limit: Duration,
 ) -> Result<(), ReadFault> {
+    named(event)?;
     match timeout(limit, AssertUnwindSafe(consumer.handle(event)).catch_unwind()).await {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => Err(ReadFault::Temporary {

@@ -13,14 +13,14 @@ use futures_util::FutureExt as _;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::attempt::{said, trace_of};
+use super::attempt::{named, said, trace_of};
 use super::course::Course;
 use super::dead_letter::NewLetter;
 use super::lane::wake;
 use super::runtime::Relay;
 use super::{ReadFault, View};
 use crate::actors::supervise::{Address, Failure, Member};
-use crate::domain::Shard;
+use crate::domain::{Kind, Shard};
 use crate::journal::{Position, Recorded};
 
 /// How many events a batch has at most.
@@ -252,7 +252,7 @@ async fn follow(with: &FollowerArguments, place: Option<Place>, tell_now: bool) 
         });
     }
     let read = events.last().map_or(read, |last| last.position);
-    events.retain(|event| view.wants(event.entity.kind()));
+    events.retain(|event| event.entity.kind() == Kind::Unknown || view.wants(event.entity.kind()));
     if events.is_empty() && (!tell_now || told >= read) {
         return Ok(Place { read, told });
     }
@@ -266,7 +266,7 @@ async fn tell(
     events: &[Arc<Recorded>],
     through: Position,
 ) -> Result<(), ReadFault> {
-    let fault = match with.view.follow(with.shard, events, through).await {
+    let fault = match offer(with, events, through).await {
         Err(fault @ ReadFault::Lasting { .. }) if !events.is_empty() => fault,
         other => return other,
     };
@@ -276,7 +276,7 @@ async fn tell(
     }
     for event in events {
         let one = std::slice::from_ref(event);
-        match with.view.follow(with.shard, one, event.position).await {
+        match offer(with, one, event.position).await {
             Ok(()) => {}
             Err(fault @ ReadFault::Lasting { .. }) => {
                 bury(with, event, &fault).await?;
@@ -286,6 +286,16 @@ async fn tell(
         }
     }
     with.view.follow(with.shard, &[], through).await
+}
+
+/// Hands a batch to the view, unless somebody's name in it is none.
+async fn offer(
+    with: &FollowerArguments,
+    events: &[Arc<Recorded>],
+    through: Position,
+) -> Result<(), ReadFault> {
+    events.iter().try_for_each(|event| named(event))?;
+    with.view.follow(with.shard, events, through).await
 }
 
 /// Raises the alarm and keeps the event among the dead letters.

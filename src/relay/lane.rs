@@ -19,7 +19,7 @@ use super::tail::HeadWatch;
 use super::window::Window;
 use super::{AfterDeadLetter, Consumer};
 use crate::actors::supervise::{Address, Failure, Member};
-use crate::domain::{EntityId, Shard};
+use crate::domain::{EntityId, Kind, Shard};
 use crate::journal::{Epoch, JournalFault, Position, Recorded};
 
 /// How many events are read at once.
@@ -251,7 +251,8 @@ impl LaneState {
     fn take(&mut self, me: &Address<LaneMessage>, events: Vec<Arc<Recorded>>) -> Result<(), Failure> {
         for event in events {
             let consumer = &self.with.consumer;
-            if consumer.wants(event.entity.kind()) && consumer.concerns(&event) {
+            let kind = event.entity.kind();
+            if kind == Kind::Unknown || (consumer.wants(kind) && consumer.concerns(&event)) {
                 if let Some(event) = self.window.take(event)? {
                     self.start(me, event);
                 }

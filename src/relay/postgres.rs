@@ -67,7 +67,7 @@ impl TryFrom<Row> for DeadLetter {
             id: row.id,
             shard: shard(row.shard).ok_or_else(|| bad("its shard"))?,
             position: Position(row.position),
-            entity: row.entity.parse().map_err(|_| bad("its entity"))?,
+            entity: EntityId::stored(&row.entity),
             sequence: Sequence(row.sequence),
             attempts: u32::try_from(row.attempts).map_err(|_| bad("its attempts"))?,
             redrives: u32::try_from(row.redrives).map_err(|_| bad("its redrives"))?,
@@ -118,7 +118,7 @@ impl Book for PostgresBook {
                 .insert((row.consumer, shard), Position(row.position));
         }
         for row in blocked {
-            let (Some(shard), Ok(entity)) = (shard(row.shard), row.entity.parse::<EntityId>()) else {
+            let (Some(shard), entity) = (shard(row.shard), EntityId::stored(&row.entity)) else {
                 return Err(BookFault::Unreadable(format!(
                     "a dead letter of {}",
                     row.consumer

@@ -360,7 +360,7 @@ impl View for Catalogue {
             match event.entity.kind() {
                 Kind::Product => products.read(event)?,
                 Kind::Stock => stock.read(event)?,
-                Kind::Cart | Kind::Order => {}
+                Kind::Cart | Kind::Order | Kind::Unknown => {}
             }
         }
         self.give_slugs(&mut products);

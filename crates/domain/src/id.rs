@@ -18,10 +18,12 @@ pub enum Kind {
     Product,
     /// The stock of one SKU.
     Stock,
+    /// Something under a name that is none: nobody can be asked it, and no command reaches it.
+    Unknown,
 }
 
 impl Kind {
-    /// All kinds, in the order in which they are listed.
+    /// All kinds that there are, in the order in which they are listed.
     pub const ALL: [Self; 4] = [Self::Cart, Self::Order, Self::Product, Self::Stock];
 
     /// The stable lower-case name.
@@ -32,6 +34,7 @@ impl Kind {
             Self::Order => "order",
             Self::Product => "product",
             Self::Stock => "stock",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -71,6 +74,16 @@ impl EntityId {
         }
     }
 
+    /// The entity of this name as it is stored. A name that is none, which only another build or
+    /// somebody by hand can have stored, is kept as it is, as one of [`Kind::Unknown`].
+    #[must_use]
+    pub fn stored(name: &str) -> Self {
+        name.parse().unwrap_or_else(|_| Self {
+            text: name.into(),
+            kind: Kind::Unknown,
+        })
+    }
+
     /// The kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {
@@ -80,6 +93,9 @@ impl EntityId {
     /// The key within its kind.
     #[must_use]
     pub fn key(&self) -> &str {
+        if self.kind == Kind::Unknown {
+            return &self.text;
+        }
         self.text.get(self.kind.as_str().len() + 1..).unwrap_or_default()
     }
 
@@ -365,6 +381,10 @@ mod tests {
     fn ids_have_one_spelling() {
         assert!("CART/1".parse::<EntityId>().is_err());
         assert!("cart/".parse::<EntityId>().is_err());
+        let nobody = EntityId::stored("CART/1");
+        assert_eq!((nobody.kind(), nobody.as_str()), (Kind::Unknown, "CART/1"));
+        assert!("unknown/1".parse::<EntityId>().is_err());
+        assert_eq!(EntityId::stored("cart/1"), EntityId::new(Kind::Cart, 1));
         let id = "0197f0a4-0000-7000-8000-000000000001";
         assert!(id.parse::<OrderId>().is_ok());
         assert!(id.to_uppercase().replace('0', "A").parse::<OrderId>().is_err());

@@ -83,6 +83,7 @@ impl ShardState {
             Kind::Order => self.spawn_one::<Order>(me, entity, epoch, tenure).await,
             Kind::Product => self.spawn_one::<Product>(me, entity, epoch, tenure).await,
             Kind::Stock => self.spawn_one::<Stock>(me, entity, epoch, tenure).await,
+            Kind::Unknown => Err(format!("{entity} names nobody")),
         }
     }
 
@@ -185,6 +186,7 @@ fn is_listed(directories: &Directories, entity: &EntityId) -> bool {
         Kind::Order => directories.orders.has(entity),
         Kind::Product => directories.products.has(entity),
         Kind::Stock => directories.stocks.has(entity),
+        Kind::Unknown => false,
     }
 }
 
@@ -195,6 +197,7 @@ pub(super) fn forget(directories: &Directories, entity: &EntityId) {
         Kind::Order => directories.orders.forget(entity),
         Kind::Product => directories.products.forget(entity),
         Kind::Stock => directories.stocks.forget(entity),
+        Kind::Unknown => {}
     }
 }
 

@@ -144,7 +144,7 @@ impl TryFrom<Row> for Recorded {
         Ok(Self {
             shard: shard(row.shard)?,
             position: Position(row.position),
-            entity: entity(row.entity)?,
+            entity: EntityId::stored(&row.entity),
             sequence: Sequence(row.sequence),
             epoch: Epoch(row.epoch),
             version: version(row.version),
@@ -155,7 +155,7 @@ impl TryFrom<Row> for Recorded {
     }
 }
 
-/// An entity's name as it is stored.
+/// An entity's name as it is stored; one that is none has no meaning here.
 pub fn entity(name: String) -> Result<EntityId, JournalFault> {
     EntityId::try_from(name).map_err(|error| JournalFault::Unreadable {
         place: "the name of an entity".to_owned(),

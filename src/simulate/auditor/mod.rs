@@ -315,6 +315,7 @@ impl Books {
             Kind::Order => self.orders.enter(recorded)?,
             Kind::Cart => self.orders.enter_cart(recorded)?,
             Kind::Product => {}
+            Kind::Unknown => return broken("I5", format!("{entity} names nobody")),
         }
         self.histories
             .entry(entity.clone())
@@ -327,7 +328,7 @@ impl Books {
         match recorded.entity.kind() {
             Kind::Stock => self.stock.check(recorded, &self.orders),
             Kind::Order => self.orders.check(recorded, &self.stock),
-            Kind::Cart | Kind::Product => Ok(()),
+            Kind::Cart | Kind::Product | Kind::Unknown => Ok(()),
         }
     }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use globalshop::clock::Clock;
-use globalshop::domain::ShardCount;
 use globalshop::domain::id::OrderId;
+use globalshop::domain::{Shard, ShardCount};
+use reqwest::Method;
 use sqlx::Connection as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -198,14 +199,38 @@ async fn orders_end_when_the_payment_provider_is_back() {
 /// letter of every reader it concerns, and nothing waits behind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_nobody_can_read_becomes_a_dead_letter_and_others_go_on() {
+    let order = OrderId(Clock::system().new_id()).entity();
+    let payload = r#"{"event":"placed","at":"never"}"#;
+    // Every reader of orders: the workers for stock, payment and mail, the order list, the ledger.
+    let readers = ["ledger", "mail", "orders", "payment", "stock"];
+    poison_is_buried(order.as_str(), payload, &readers).await;
+}
+
+/// What they wrote belongs to nobody: of an event without a readable name no reader can tell whether it
+/// concerns it, so it is a dead letter of each, and nothing waits behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_nobody_becomes_a_dead_letter_of_every_reader_and_others_go_on() {
+    let readers = [
+        "catalogue",
+        "checkout",
+        "ledger",
+        "mail",
+        "orders",
+        "payment",
+        "stock",
+    ];
+    poison_is_buried("ordr?0197", r#"{"event":"placed"}"#, &readers).await;
+}
+
+/// Writes an event under this name where its shard's next event would stand, and waits until these
+/// readers, and no others, have a dead letter of it.
+async fn poison_is_buried(name: &str, payload: &str, readers: &[&str]) {
     let mut node = Node::open(&[]).await;
     let mut shoppers = Shoppers::enter(&node);
     shoppers.buy(20).await;
     let mut admin = node.database().await;
-    // An order's event, with a payload that is none, where its shard's next event would stand. The node
-    // may be about to write there, too: then it is the node that learns of somebody else.
-    let order = OrderId(Clock::system().new_id()).entity();
-    let shard = i16::try_from(order.shard(ShardCount::DEFAULT).0).unwrap();
+    let shard = i16::try_from(Shard::of(name, ShardCount::DEFAULT).0).unwrap();
+    // The node may be about to write there, too: then it is the node that learns of somebody else.
     eventually("a place in the journal", async || {
         sqlx::query(
             "insert into journal (position, sequence, epoch, recorded_at, shard, version, entity, payload)
@@ -215,8 +240,8 @@ async fn an_event_nobody_can_read_becomes_a_dead_letter_and_others_go_on() {
              group by l.shard, l.epoch",
         )
         .bind(shard)
-        .bind(order.as_str())
-        .bind(&br#"{"event":"placed","at":"never"}"#[..])
+        .bind(name)
+        .bind(payload.as_bytes())
         .execute(&mut admin)
         .await
         .map_err(|fault| fault.to_string())
@@ -226,12 +251,12 @@ async fn an_event_nobody_can_read_becomes_a_dead_letter_and_others_go_on() {
     let letters = eventually("its dead letters", async || {
         let letters: Vec<(String, String)> =
             sqlx::query_as("select consumer, reason from dead_letter where entity = $1 order by consumer")
-                .bind(order.as_str())
+                .bind(name)
                 .fetch_all(&mut admin)
                 .await
                 .unwrap();
-        // Every reader of orders: the workers for stock, payment and mail, the order list, the ledger.
-        if letters.len() == 5 {
+        let whose: Vec<&str> = letters.iter().map(|(consumer, _)| consumer.as_str()).collect();
+        if whose == readers {
             Ok(letters)
         } else {
             Err(letters)
@@ -241,5 +266,19 @@ async fn an_event_nobody_can_read_becomes_a_dead_letter_and_others_go_on() {
     println!("{letters:?}");
     admin.close().await.unwrap();
     shoppers.leave().await;
+    // Each is listed for operators, by its name, and can be shown.
+    let operator = node.token("operator");
+    let listed = node
+        .ask(Method::GET, "/ops/v1/dead-letters", Some(&operator), None)
+        .await;
+    let listed = listed["items"].as_array().unwrap();
+    assert_eq!(listed.len(), readers.len());
+    for letter in listed {
+        assert_eq!(letter["entity"], name);
+        let path = format!("/ops/v1/dead-letters/{}", letter["id"].as_str().unwrap());
+        let shown = node.ask(Method::GET, &path, Some(&operator), None).await;
+        assert_eq!(shown["consumer"], letter["consumer"]);
+    }
+    node.audit(Some(shoppers.acks())).await;
     node.stop().await;
 }
