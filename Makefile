@@ -47,7 +47,7 @@ fuzz: ## fuzz every reader of foreign input for a minute each (SECONDS_EACH=600:
 	@scripts/fuzz
 
 .PHONY: soak
-soak: setup ## run for long: kill -9 under load, then simulated seeds; resumable, logged
+soak: setup ## run for long: kill -9 under load and simulated seeds in turn; resumable, logged
 	@$(MAKE) --no-print-directory build
 	@scripts/soak
 
