@@ -2,7 +2,7 @@
 //!
 //! The committed `cluster.toml` is compiled in, so the documented defaults are the defaults.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct NodeSettings {
     pub listen: SocketAddr,
     /// What the outside calls it.
     pub public_url: String,
+    /// Proxies before it whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
 }
 
 /// `[journal]`
@@ -64,6 +66,8 @@ pub struct JournalSettings {
     pub database: Option<String>,
     /// How many shards.
     pub shards: u16,
+    /// How much room is to be left on the disk of the embedded database, in MiB.
+    pub reserve_mb: u64,
 }
 
 impl std::fmt::Debug for JournalSettings {
@@ -163,6 +167,8 @@ pub struct LimitSettings {
     pub connections: usize,
     /// Connections from one address.
     pub connections_per_address: usize,
+    /// How long what is written may wait for the other side to read it, in milliseconds.
+    pub write_stall_ms: u64,
     /// Requests a second from one address.
     pub per_address: u32,
     /// Requests at once from one address.
@@ -272,6 +278,9 @@ impl Settings {
         if ShardCount::new(self.journal.shards).is_none() {
             return bad("journal.shards", "must lie between 1 and 1024");
         }
+        if !(32..=1_048_576).contains(&self.journal.reserve_mb) {
+            return bad("journal.reserve_mb", "must lie between 32 and 1048576");
+        }
         if !self.cluster.alone && self.journal.database.is_none() {
             return bad(
                 "cluster.alone",
@@ -301,8 +310,21 @@ impl Settings {
         {
             return bad("shop", "shipping prices must not be negative");
         }
-        if self.limits.in_flight == 0 || self.limits.connections == 0 || self.limits.per_address == 0 {
+        let LimitSettings {
+            in_flight,
+            connections,
+            connections_per_address,
+            per_address,
+            per_address_burst,
+            ..
+        } = self.limits;
+        if [in_flight, connections, connections_per_address].contains(&0)
+            || [per_address, per_address_burst].contains(&0)
+        {
             return bad("limits", "must be above 0");
+        }
+        if !(100..=600_000).contains(&self.limits.write_stall_ms) {
+            return bad("limits.write_stall_ms", "must lie between 100 and 600000");
         }
         if self.limits.waiting > 100_000 {
             return bad(
@@ -377,6 +399,7 @@ mod tests {
             ("wait_ms", 5_001),
             ("slow_ms", 0),
             ("slow_ms", 60_001),
+            ("write_stall_ms", 99),
         ] {
             let wrong = Serialized::global(&format!("limits.{setting}"), value);
             let error = Settings::from_layers(None, wrong).unwrap_err().to_string();

@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 pub use fault::EmbeddedFault;
+use fault::speaks_of_a_full_disk;
 use folder::Folder;
 use postmaster::Postmaster;
 
@@ -41,6 +42,8 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 const CREATE_WITHIN: Duration = Duration::from_secs(60);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const READY_POLL: Duration = Duration::from_millis(20);
+/// How often a full disk is looked at.
+const ROOM_POLL: Duration = Duration::from_secs(1);
 /// How long a clean stop may take; it writes a checkpoint.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How long PostgreSQL must have served for its earlier deaths to be forgotten.
@@ -216,8 +219,11 @@ async fn keep_running(
             }
         }
 
-        deaths += 1;
         let end = postmaster.ended().await;
+        // A full disk is not the server's fault, and is not mended by giving up.
+        if !folder.is_full() && !speaks_of_a_full_disk(&postmaster.last_words()) {
+            deaths += 1;
+        }
         tracing::error!(%end, deaths, folder = %folder.root().display(), "the embedded PostgreSQL died");
         state.send_replace(State::Restarting);
         let restarted = if deaths > DEATHS_FORGIVEN {
@@ -229,7 +235,7 @@ async fn keep_running(
         } else {
             tokio::select! {
                 () = told(&mut stop) => break,
-                outcome = start_postmaster(&folder) => outcome,
+                outcome = start_when_there_is_room(&folder) => outcome,
             }
         };
         match restarted {
@@ -254,6 +260,25 @@ async fn keep_running(
 /// Waits for the word to stop, or for the [`Embedded`] to be dropped, which is the same.
 async fn told(stop: &mut watch::Receiver<bool>) {
     let _dropped = stop.wait_for(|stop| *stop).await.is_err();
+}
+
+/// Starts the server as [`start_postmaster`] does, once the disk has room for it: however long that takes,
+/// the shop is there and shows what it remembers.
+async fn start_when_there_is_room(folder: &Arc<Folder>) -> Result<Postmaster, EmbeddedFault> {
+    let mut told = false;
+    loop {
+        if !folder.is_full() {
+            match start_postmaster(folder).await {
+                Err(fault) if fault.is_out_of_room() => tracing::warn!(%fault, "PostgreSQL found no room"),
+                outcome => return outcome,
+            }
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::error!(folder = %folder.root().display(),
+                "ALARM: the disk is full; PostgreSQL is started when there is room");
+        }
+        sleep(ROOM_POLL).await;
+    }
 }
 
 /// Starts the server and waits until it answers, within the retries.

@@ -4,7 +4,9 @@
 //! way. The order is the order of trust: the database, the journal, what is derived from it, the
 //! tree, and at last the edge.
 
+mod settings;
 mod sweep;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::watch::Watch;
 use crate::accounts::{AccountSettings, Accounts, SigningKey};
 use crate::actors::heart::{self, Heart, HeartArguments};
 use crate::clock::Clock;
@@ -34,13 +37,12 @@ use crate::domain::cart::Cart;
 use crate::domain::id::CartId;
 use crate::domain::order::{Placed, Transition};
 use crate::embedded::Embedded;
-use crate::http::exchange::Peer;
-use crate::http::limit::LimitSettings;
-use crate::http::overload::{Room, RoomSettings};
+use crate::http::exchange::Exchange;
+use crate::http::overload::Room;
 use crate::http::pages;
-use crate::http::probe::Readiness;
-use crate::http::serve::{ServeSettings, serve};
-use crate::http::{self, Edge, EdgeArguments, EdgeSettings};
+use crate::http::probe::{Readiness, Storage};
+use crate::http::serve::serve;
+use crate::http::{self, Edge, EdgeArguments};
 use crate::import::book::ImportBook;
 use crate::import::{Imports, category};
 use crate::inspect::Auditor;
@@ -53,7 +55,7 @@ use crate::relay::{Consumer, Relay, RelayArguments, Tails};
 use crate::views::{Catalogue, Tree as Categories, Views};
 use crate::workers::mail::{Letterhead, Mailbox, Post, ResetMails, SmtpPost};
 use crate::workers::{CheckoutWorker, MailWorker, PaymentNotices, PaymentWorker, StockWorker};
-use crate::ws::{Faces, Live, LiveArguments, LiveSettings, PeerAddress, Sources};
+use crate::ws::{Faces, Live, LiveArguments, PeerAddress, Sources};
 
 /// How long the shards may take to open.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
@@ -130,6 +132,7 @@ pub struct Node {
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
     sweeping: JoinHandle<()>,
+    watching: JoinHandle<()>,
     importing: JoinHandle<()>,
 }
 
@@ -313,7 +316,7 @@ impl Node {
             },
             doorkeeper: Arc::clone(&accounts) as _,
             changes: accounts.changes(),
-            settings: LiveSettings::default(),
+            settings: settings::live(settings),
         });
         let live = live.await.map_err(|error| NodeFault::Part {
             part: "the live feed",
@@ -326,7 +329,7 @@ impl Node {
             &plan.data,
         );
         let (imports, importing) = imports.await.map_err(part("imports"))?;
-        let readiness = Readiness::default();
+        let (readiness, storage) = (Readiness::default(), Storage::default());
         let auditor = Auditor::new(&region, &journal, &views, &relay, &sandbox, &clock);
         let edge = Edge::new(EdgeArguments {
             region,
@@ -335,8 +338,9 @@ impl Node {
             accounts: Arc::clone(&accounts),
             views,
             clock: clock.clone(),
-            settings: edge_settings(settings),
+            settings: settings::edge(settings),
             readiness: readiness.clone(),
+            storage: storage.clone(),
             metrics: metrics_handle(),
             webhooks,
             resets,
@@ -355,7 +359,7 @@ impl Node {
             let serving = serve(
                 listener,
                 router.clone(),
-                serve_settings(settings),
+                settings::serve(settings),
                 clock.clone(),
                 stop.clone(),
             );
@@ -366,6 +370,17 @@ impl Node {
             Arc::clone(&accounts),
             Arc::clone(&edge.journal),
             edge.metrics.clone(),
+            stop.clone(),
+        ));
+        let watching = tokio::spawn(watch::run(
+            Watch {
+                clock,
+                journal: Arc::clone(&edge.journal),
+                readiness: readiness.clone(),
+                storage,
+                disk: settings.journal.database.is_none().then(|| plan.data.clone()),
+                reserve: settings.journal.reserve_mb << 20,
+            },
             stop.clone(),
         ));
         Ok(Self {
@@ -382,6 +397,7 @@ impl Node {
             stop,
             serving,
             sweeping,
+            watching,
             importing,
         })
     }
@@ -455,6 +471,7 @@ impl Node {
             finish("the edge", serving).await;
         }
         finish("the sweeper", self.sweeping).await;
+        finish("the watch", self.watching).await;
         // What an import has not written yet it writes after the next start.
         self.importing.abort();
         self.relay.drain(Duration::from_secs(3)).await;
@@ -492,7 +509,8 @@ fn pool(database: &PgConnectOptions) -> PgPool {
 
 /// Tells the live feed who is at the other end of a connection.
 async fn show_peer(mut request: Request, next: Next) -> Response {
-    if let Some(Peer(address)) = request.extensions().get().copied() {
+    // Behind a trusted proxy that is whoever the proxy speaks for.
+    if let Some(address) = Exchange::of(request.extensions()).map(Exchange::address) {
         request.extensions_mut().insert(PeerAddress(address));
     }
     next.run(request).await
@@ -544,32 +562,4 @@ fn metrics_handle() -> Option<PrometheusHandle> {
     HANDLE
         .get_or_init(|| PrometheusBuilder::new().install_recorder().ok())
         .clone()
-}
-
-fn edge_settings(settings: &Settings) -> EdgeSettings {
-    EdgeSettings {
-        limits: LimitSettings {
-            address_per_second: settings.limits.per_address,
-            count_loopback: settings.limits.count_loopback,
-            ..LimitSettings::default()
-        },
-        room: RoomSettings {
-            in_flight: settings.limits.in_flight,
-            waiting: settings.limits.waiting,
-            patience: Duration::from_millis(settings.limits.wait_ms),
-            slow: Duration::from_millis(settings.limits.slow_ms),
-        },
-        https: settings.node.public_url.starts_with("https://"),
-        open_metrics: settings.metrics.public,
-        tariff: settings.shop.tariff(),
-        ..EdgeSettings::default()
-    }
-}
-
-fn serve_settings(settings: &Settings) -> ServeSettings {
-    ServeSettings {
-        connections: settings.limits.connections,
-        connections_per_address: settings.limits.connections_per_address,
-        ..ServeSettings::default()
-    }
 }

@@ -189,8 +189,23 @@ pub enum EmbeddedFault {
 }
 
 impl EmbeddedFault {
+    /// Whether the disk was full.
+    pub(super) fn is_out_of_room(&self) -> bool {
+        match self {
+            Self::DidNotStart { last_words, .. } | Self::NotReady { last_words, .. } => {
+                speaks_of_a_full_disk(last_words)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the same try may succeed a moment later.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::DidNotStart { .. })
     }
+}
+
+/// Whether the server's log says that its disk was full.
+pub(super) fn speaks_of_a_full_disk(last_words: &str) -> bool {
+    last_words.contains("No space left on device")
 }

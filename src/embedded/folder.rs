@@ -27,6 +27,8 @@ const SOCKET_NAME_LIMIT: usize = 107;
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const CREATE_WITHIN: Duration = Duration::from_secs(300);
+/// Two segments of the server's log: one it is in, and one for what a recovery adds.
+const ROOM_TO_START: u64 = 32 << 20;
 /// Half-made clusters carry this name until they are whole.
 const UNFINISHED: &str = "postgres.new-";
 
@@ -89,6 +91,12 @@ impl Folder {
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether the disk has too little room for the server to start on: its recovery writes.
+    pub(super) fn is_full(&self) -> bool {
+        rustix::fs::statvfs(&self.root)
+            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_TO_START)
     }
 
     pub(super) fn cluster(&self) -> PathBuf {

@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
@@ -26,6 +27,8 @@ use super::trace::{Answered, TRACEPARENT, Trace};
 const URI_MAX: usize = 8 * 1024;
 /// The largest head, in bytes of names and values.
 const HEAD_MAX: usize = 16 * 1024;
+/// When it is worth asking whether the disk has room again.
+const FULL_PAUSE: Duration = Duration::from_secs(10);
 /// The most header fields.
 const FIELDS_MAX: usize = 100;
 
@@ -50,7 +53,7 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     request.extensions_mut().insert(exchange.clone());
 
-    let mut answer = match admit(&edge, &request, &exchange) {
+    let mut answer = match admit(&edge, class, &request, &exchange) {
         Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => Problem::internal("a handler panicked").into_response(),
@@ -61,7 +64,10 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     if let Some(problem) = implied_problem(&method, &answer) {
         answer.extensions_mut().insert(problem);
     }
-    let problem = answer.extensions_mut().remove::<Problem>();
+    let mut problem = answer.extensions_mut().remove::<Problem>();
+    if let Some(met) = problem.take_if(|met| met.kind() == &kind::UNAVAILABLE && edge.journal.is_full()) {
+        problem = Some(met.because(&kind::DISK_FULL));
+    }
     place.answered(answer.status(), problem.as_ref());
     drop(place);
     if let Some(problem) = problem.as_ref().filter(|_| !is_page(&answer)) {
@@ -118,8 +124,12 @@ fn turn_away(edge: &Edge, path: &str, headers: &HeaderMap, shed: Shed) -> Respon
     answer
 }
 
-fn admit(edge: &Edge, request: &Request, exchange: &Exchange) -> Result<(), Problem> {
+fn admit(edge: &Edge, class: Class, request: &Request, exchange: &Exchange) -> Result<(), Problem> {
     judge_head(request)?;
+    // What is left of the disk is for the orders that are under way, and for those who mend it.
+    if edge.storage.is_full() && class != Class::Operate && !request.method().is_safe() {
+        return Err(Problem::new(&kind::DISK_FULL).retry_after(FULL_PAUSE));
+    }
     match edge.limits.address(exchange.address()) {
         Ok(Some(allowance)) => exchange.note_allowance(allowance),
         Ok(None) => {}

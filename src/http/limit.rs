@@ -34,6 +34,8 @@ const TIDY_EVERY: u32 = 16_384;
 pub struct LimitSettings {
     /// Requests a second of one address.
     pub address_per_second: u32,
+    /// Requests of one address at once, after it was quiet.
+    pub address_burst: u32,
     /// Requests a second of one principal; 20 at least.
     pub principal_per_second: u32,
     /// Sensitive calls a minute of one address.
@@ -46,6 +48,7 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             address_per_second: 200,
+            address_burst: 200,
             principal_per_second: 500,
             sensitive_per_minute: 60,
             count_loopback: false,
@@ -169,7 +172,12 @@ impl Limits {
         let second = Duration::from_secs(1);
         let principal = settings.principal_per_second.max(Self::PRINCIPAL_MIN);
         Self {
-            address: Limit::new("address", settings.address_per_second, second),
+            // A bucket of the burst that is full again after as long as the rate takes to fill it.
+            address: Limit::new(
+                "address",
+                settings.address_burst,
+                second * settings.address_burst.max(1) / settings.address_per_second.max(1),
+            ),
             principal: Limit::new("principal", principal, second),
             sensitive: Limit::new("sensitive", settings.sensitive_per_minute, second * 60),
             count_loopback: settings.count_loopback,
@@ -287,6 +295,7 @@ mod tests {
     fn loopback_counts_only_when_configured() {
         let mut settings = LimitSettings {
             address_per_second: 1,
+            address_burst: 1,
             ..LimitSettings::default()
         };
         let here: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
@@ -298,6 +307,20 @@ mod tests {
         let limits = Limits::new(&settings);
         assert!(limits.address(here).unwrap().is_some());
         assert!(limits.address(here).is_err());
+    }
+
+    #[test]
+    fn a_burst_is_let_in_at_once_and_then_the_rate_counts() {
+        let limits = Limits::new(&LimitSettings {
+            address_per_second: 1,
+            address_burst: 3,
+            ..LimitSettings::default()
+        });
+        let far: IpAddr = "192.0.2.1".parse().unwrap();
+        let left = [(); 3].map(|()| limits.address(far).unwrap().unwrap());
+        assert_eq!(left.map(|allowance| allowance.left), [2, 1, 0]);
+        assert_eq!((left[0].quota, left[0].window), (3, 3));
+        assert_eq!(limits.address(far).unwrap_err().problem.status(), 429);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub mod query;
 pub mod serve;
 pub mod session;
 pub mod shape;
+mod stall;
 pub mod stock;
 pub mod trace;
 pub mod webhook;
@@ -59,7 +60,7 @@ use utoipa_axum::router::OpenApiRouter;
 use self::idempotency::InFlight;
 use self::limit::{LimitSettings, Limits};
 use self::overload::{Room, RoomSettings};
-use self::probe::Readiness;
+use self::probe::{Readiness, Storage};
 use self::webhook::Seen;
 use crate::accounts::Accounts;
 use crate::actors::stats::Tree;
@@ -113,6 +114,8 @@ pub struct EdgeArguments {
     pub settings: EdgeSettings,
     /// What the node still waits for.
     pub readiness: Readiness,
+    /// Whether the disk has room.
+    pub storage: Storage,
     /// The metrics, where they are collected.
     pub metrics: Option<PrometheusHandle>,
     /// Who is told what payment providers tell us.

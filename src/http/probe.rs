@@ -1,7 +1,9 @@
 //! Whether the node lives, whether it can serve, and its figures.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::extract::{Request, State};
@@ -51,6 +53,23 @@ impl Readiness {
     }
 }
 
+/// Whether the disk of the database has room for what is to be kept. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Storage(Arc<AtomicBool>);
+
+impl Storage {
+    /// Notes how it is.
+    pub fn set_full(&self, full: bool) {
+        self.0.store(full, Relaxed);
+    }
+
+    /// Whether there is no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
 /// How the node is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
@@ -83,7 +102,8 @@ async fn readiness(State(edge): State<Edge>) -> Result<Answer<Health>, Problem> 
     } else {
         Err(Problem::new(&kind::NOT_READY)
             .detail(format!("The node waits for: {}.", missing.join(", ")))
-            .member("missing", missing))
+            .member("missing", missing)
+            .retry_after(Duration::from_secs(1)))
     }
 }
 

@@ -162,6 +162,14 @@ impl Problem {
         StatusCode::from_u16(self.0.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// The same for another reason: what it says is what that kind says.
+    #[must_use]
+    pub fn because(mut self, kind: &'static Kind) -> Self {
+        self.0.kind = kind;
+        self.0.detail = Cow::Borrowed(kind.explanation);
+        self
+    }
+
     /// The sentence for the caller.
     #[must_use]
     pub fn sentence(&self) -> &str {

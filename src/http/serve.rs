@@ -2,7 +2,7 @@
 //!
 //! `axum::serve` gives a silent client all the time in the world, so connections are accepted and
 //! driven here: a bound in all and per address, no delay on small writes, a deadline for the first
-//! byte and for the head of each request, and a drain that lets answers in progress end.
+//! byte, for the head of each request and for what is written to be read, and a drain that lets answers in progress end.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,17 +25,24 @@ use tower::ServiceExt as _;
 
 use super::exchange::Peer;
 use super::limit::network;
+use super::stall::Impatient;
 use crate::clock::Clock;
 
 /// What can be set of the accept loop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeSettings {
     /// Connections in all.
     pub connections: usize,
-    /// Connections of one address; loopback addresses are not counted.
+    /// Connections of one address; a trusted proxy's are not counted, and loopback only if it says so.
     pub connections_per_address: usize,
+    /// Whether loopback addresses count as addresses.
+    pub count_loopback: bool,
+    /// Proxies that speak for many.
+    pub trusted_proxies: Vec<IpAddr>,
     /// How long the head of a request may take, and how long a connection may be silent before it.
     pub head_timeout: Duration,
+    /// How long what is written may wait without the other side reading a byte of it.
+    pub write_stall: Duration,
     /// How long answers in progress may take once the node stops.
     pub drain: Duration,
 }
@@ -45,7 +52,10 @@ impl Default for ServeSettings {
         Self {
             connections: 20_000,
             connections_per_address: 512,
+            count_loopback: false,
+            trusted_proxies: Vec::new(),
             head_timeout: Duration::from_secs(5),
+            write_stall: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }
@@ -64,7 +74,7 @@ pub async fn serve(
     clock: Clock,
     stop: CancellationToken,
 ) {
-    let admission = Admission::new(settings);
+    let admission = Admission::new(&settings);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -77,7 +87,7 @@ pub async fn serve(
                     metrics::counter!("http_connections_refused_total").increment(1);
                     continue;
                 };
-                let connection = drive(stream, peer, router.clone(), settings, stop.clone());
+                let connection = drive(stream, peer, router.clone(), &settings, stop.clone());
                 connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, %peer, "a connection ended early");
@@ -113,13 +123,14 @@ async fn pause_after(error: &io::Error, clock: &Clock) {
     }
 }
 
-async fn drive(
+fn drive(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    settings: ServeSettings,
+    settings: &ServeSettings,
     stop: CancellationToken,
-) -> Result<(), hyper::Error> {
+) -> impl Future<Output = Result<(), hyper::Error>> + use<> {
+    let (head_timeout, write_stall) = (settings.head_timeout, settings.write_stall);
     // Without it the second small write of an answer waits for the first one's acknowledgement.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
@@ -130,19 +141,22 @@ async fn drive(
         request.extensions_mut().insert(address);
         router.clone().oneshot(request)
     });
+    let stream = Impatient::new(stream, write_stall);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(settings.head_timeout)
+        .header_read_timeout(head_timeout)
         .max_buf_size(HEAD_BUFFER)
         .max_headers(HEAD_FIELDS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    async move {
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
     }
-    connection.await
 }
 
 /// Who may connect.
@@ -150,22 +164,27 @@ async fn drive(
 struct Admission {
     all: Arc<Semaphore>,
     per_address: usize,
+    count_loopback: bool,
+    trusted_proxies: Arc<[IpAddr]>,
     addresses: Arc<DashMap<IpAddr, usize>>,
 }
 
 impl Admission {
-    fn new(settings: ServeSettings) -> Self {
+    fn new(settings: &ServeSettings) -> Self {
         Self {
             all: Arc::new(Semaphore::new(settings.connections)),
             per_address: settings.connections_per_address,
+            count_loopback: settings.count_loopback,
+            trusted_proxies: settings.trusted_proxies.as_slice().into(),
             addresses: Arc::default(),
         }
     }
 
     fn admit(&self, address: IpAddr) -> Option<Place> {
         let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        let proxy = self.trusted_proxies.contains(&address.to_canonical());
         let address = network(address);
-        if address.is_loopback() {
+        if proxy || (address.is_loopback() && !self.count_loopback) {
             return Some(Place {
                 _permit: permit,
                 counted: None,
@@ -286,7 +305,7 @@ mod tests {
             connections_per_address: 2,
             ..ServeSettings::default()
         };
-        let admission = Admission::new(settings);
+        let admission = Admission::new(&settings);
         let far: IpAddr = "192.0.2.1".parse().unwrap();
         let places = (admission.admit(far).unwrap(), admission.admit(far).unwrap());
         assert!(admission.admit(far).is_none());
@@ -294,5 +313,66 @@ mod tests {
         drop(places);
         assert!(admission.addresses.is_empty());
         assert!(admission.admit(far).is_some());
+    }
+
+    #[test]
+    fn loopback_counts_if_told_so_and_a_trusted_proxy_never() {
+        let here: IpAddr = "::ffff:127.0.0.1".parse().unwrap();
+        let mut settings = ServeSettings {
+            connections_per_address: 1,
+            ..ServeSettings::default()
+        };
+        let both = |settings: &ServeSettings| {
+            let admission = Admission::new(settings);
+            let first = admission.admit(here);
+            first.is_some() && admission.admit(here).is_some()
+        };
+        assert!(both(&settings));
+        settings.count_loopback = true;
+        assert!(!both(&settings));
+        settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        assert!(both(&settings));
+    }
+
+    #[tokio::test]
+    async fn who_never_reads_is_cut_and_who_reads_slowly_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let endless = || async {
+            let chunk = axum::body::Bytes::from_static(&[b'x'; 16 * 1024]);
+            let chunks = futures_util::stream::repeat(Ok::<_, std::convert::Infallible>(chunk));
+            axum::body::Body::from_stream(chunks)
+        };
+        let write_stall = Duration::from_millis(300);
+        let settings = ServeSettings {
+            connections: 1,
+            write_stall,
+            ..ServeSettings::default()
+        };
+        let router = Router::new().route("/", get(endless));
+        let task = tokio::spawn(serve(listener, router, settings, Clock::system(), stop.clone()));
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(request).await.unwrap();
+        let mut buffer = vec![0; 8 << 20];
+        let mut beat = tokio::time::interval(write_stall / 3);
+        for _ in 0..6 {
+            beat.tick().await;
+            assert!(slow.read(&mut buffer).await.unwrap() > 0, "a slow reader was cut");
+        }
+        // It reads no more, and its place, the only one, is another's in the end.
+        let next = async {
+            loop {
+                let mut next = TcpStream::connect(address).await.unwrap();
+                let asked = next.write_all(request).await;
+                if asked.is_ok() && matches!(next.read(&mut buffer).await, Ok(1..)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), next).await.unwrap();
+        stop.cancel();
+        task.abort();
     }
 }

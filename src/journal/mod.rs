@@ -236,6 +236,16 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// Forgets answers remembered before `before`, at most `limit`; says how many.
     async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault>;
 
+    /// Whether the journal answers at all, within a second or so: a node that cannot ask it is not ready.
+    async fn ping(&self) -> Result<(), JournalFault> {
+        self.head(Shard(0)).await.map(drop)
+    }
+
+    /// Whether the newest append failed because there was no room for it.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// Looks for gaps in the positions after `from`, up to the heads, in one snapshot.
     async fn survey(&self, from: &[(Shard, Position)]) -> Result<Survey, JournalFault>;
 

@@ -26,6 +26,7 @@ mod writers;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use sqlx::postgres::PgConnectOptions;
 
 use self::readers::Readers;
@@ -72,6 +73,8 @@ pub struct PostgresJournal {
     readers: Readers,
     /// A connection of its own for the heartbeat: it must not queue behind anyone's questions.
     heartbeat: Readers,
+    /// And one for the question whether the server is there at all.
+    pulse: Readers,
 }
 
 impl PostgresJournal {
@@ -87,12 +90,14 @@ impl PostgresJournal {
         let writers = Writers::open(&options, &settings, clock).await?;
         let readers = Readers::open(&options, settings.readers);
         let heartbeat = Readers::open(&options, 1);
+        let pulse = Readers::open(&options, 1);
         let shards = server::settle_shards(&readers, settings.shards).await?;
         Ok(Self {
             shards,
             writers,
             readers,
             heartbeat,
+            pulse,
         })
     }
 }
@@ -157,6 +162,18 @@ impl Journal for PostgresJournal {
 
     async fn forget(&self, before: Millis, limit: u32) -> Result<u64, JournalFault> {
         remembered::forget(&self.readers, before, limit).await
+    }
+
+    async fn ping(&self) -> Result<(), JournalFault> {
+        self.pulse
+            .ask("say that it is there", |connection| {
+                sqlx::Connection::ping(connection).boxed()
+            })
+            .await
+    }
+
+    fn is_full(&self) -> bool {
+        self.writers.are_out_of_room()
     }
 
     async fn survey(&self, from: &[(Shard, Position)]) -> Result<Survey, JournalFault> {

@@ -132,6 +132,8 @@ kinds! {
         "A part of the shop is recovering. Try again after a moment, with the same Idempotency-Key where there is one.";
     OUTCOME_UNKNOWN: 503 "outcome-unknown" "Outcome unknown",
         "It is not known whether this was done. Ask again with the same Idempotency-Key: it is done once at most.";
+    DISK_FULL: 503 "disk-full" "No room on the disk",
+        "The shop's disk is full, so nothing new is taken; what is there can be read. Nothing was done. It goes on by itself when there is room.";
     NOT_READY: 503 "not-ready" "Not ready",
         "The node is not ready to serve; `missing` says what it waits for.";
 }

@@ -59,6 +59,7 @@ pub async fn write(writers: &Writers, batch: &Batch) -> Result<Vec<Shard>, Write
     match timeout(WRITE_LIMIT, statement.fetch_all(writer.connection())).await {
         Ok(Ok(written)) => {
             writer.rest();
+            writers.note_room(true);
             let written: BTreeSet<i16> = written.into_iter().collect();
             let stayed = |shard: &Shard| !written.contains(&number(shard.0));
             Ok(batch
@@ -70,6 +71,7 @@ pub async fn write(writers: &Writers, batch: &Batch) -> Result<Vec<Shard>, Write
         }
         Ok(Err(error)) => {
             let fault = outcome::of_sent(&error);
+            writers.note_room(!outcome::is_out_of_room(&error));
             if fault.is_certain() {
                 writer.rest();
             }

@@ -35,6 +35,12 @@ pub fn of_sent(error: &sqlx::Error) -> WriteFault {
     }
 }
 
+/// Whether there was no room on the server's disk.
+pub fn is_out_of_room(error: &sqlx::Error) -> bool {
+    const DISK_FULL: &str = "53100";
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some(DISK_FULL))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

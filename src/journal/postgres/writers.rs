@@ -1,6 +1,7 @@
 //! The connections that append. Not a pool of sqlx's: that one asks every connection that comes back
 //! whether it still works, which would double the round trips of an append.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub struct Writers {
     clock: Clock,
     permits: Semaphore,
     resting: Mutex<Vec<Resting>>,
+    full: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl Writers {
             clock,
             permits: Semaphore::new(usize::try_from(count).unwrap_or(1)),
             resting: Mutex::default(),
+            full: AtomicBool::new(false),
         };
         for _ in 0..count {
             let connection = writers.connect().await?;
@@ -131,6 +134,16 @@ impl Writers {
                 _permit: permit,
             });
         }
+    }
+
+    /// Notes whether the newest append found room.
+    pub fn note_room(&self, found: bool) {
+        self.full.store(!found, Relaxed);
+    }
+
+    /// Whether the newest append found no room.
+    pub fn are_out_of_room(&self) -> bool {
+        self.full.load(Relaxed)
     }
 
     async fn connect(&self) -> Result<PgConnection, OpenFault> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use super::node::Node;
 use super::shoppers::{Shoppers, outages};
@@ -68,5 +70,43 @@ async fn a_node_that_was_stopped_for_a_while_goes_on_as_if_nothing_had_been() {
     }
     shoppers.leave().await;
     node.audit(Some(shoppers.acks())).await;
+    node.stop().await;
+}
+
+/// PostgreSQL is there and answers nobody: the node lives, is not ready, and says what it waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_database_does_not_answer_is_not_ready() {
+    let mut node = Node::open(&[]).await;
+    let (guest, sku) = (node.guest().await, node.sku().await);
+    assert_eq!(node.put(&guest, &sku).await, Some(200));
+    assert_eq!(node.readiness().await, (200, Value::Null));
+    let database = node.database_processes();
+    for pid in &database {
+        signal(*pid, Signal::STOP);
+    }
+    eventually("it is not ready", async || match node.readiness().await {
+        (503, missing) if missing == json!(["the database"]) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    holds_for(
+        "it stays alive and not ready",
+        Duration::from_secs(3),
+        async || {
+            let health = node.call(Method::GET, "/healthz", None, None).await;
+            health.unwrap().status() == 200 && node.readiness().await.0 == 503
+        },
+    )
+    .await;
+    for pid in &database {
+        signal(*pid, Signal::CONT);
+    }
+    eventually("it is ready again", async || match node.readiness().await {
+        (200, _) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    node.writes_again(&guest, &sku).await;
+    node.audit(None).await;
     node.stop().await;
 }

@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`node`] (a shop in a process of its own), [`shoppers`] (the load, the witness and
 //! what it may have seen), [`tools`] (what an injector needs, and what is said where it is missing);
-//! then the faults by what they hit: [`killed`], [`database`], [`disk`], [`outside`].
+//! then the faults by what they hit: [`killed`], [`database`], [`disk`], [`outside`], [`sockets`],
+//! [`clock`].
 //!
 //! Every test ends with [`node::Node::audit`]: the invariants hold, what was acknowledged is there,
 //! every order has ended.
@@ -13,10 +14,12 @@
     reason = "what was measured, and what does not run here, is told"
 )]
 
+mod clock;
 mod database;
 mod disk;
 mod killed;
 mod node;
 mod outside;
 mod shoppers;
+mod sockets;
 mod tools;

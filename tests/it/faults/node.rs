@@ -70,6 +70,16 @@ impl Node {
         node
     }
 
+    /// A shop whose data folder lies where the test says, for instance on a small disk.
+    pub async fn closed_in(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let demo = demo().await;
+        let mut node = Self::empty(settings);
+        copy(&demo.data(), folder);
+        std::os::unix::fs::symlink(folder, node.data()).unwrap();
+        node._demo = Some(demo);
+        node
+    }
+
     /// A node without anything yet: for one whose database is elsewhere.
     pub fn bare() -> Self {
         Self::empty(&[])
@@ -316,6 +326,14 @@ impl Node {
             .iter()
             .find(|product| product["availability"] == "in_stock");
         in_stock.unwrap()["sku"].as_str().unwrap().to_owned()
+    }
+
+    /// The readiness probe: the status, and what the node waits for.
+    pub async fn readiness(&self) -> (u16, Value) {
+        let answer = self.call(Method::GET, "/readyz", None, None).await.unwrap();
+        let status = answer.status().as_u16();
+        let told: Value = answer.json().await.unwrap();
+        (status, told["missing"].clone())
     }
 
     /// Puts one unit into the cart; the status, if there was an answer.

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use globalshop::clock::Clock;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tokio::time::interval;
 
 use crate::eventually::eventually;
@@ -19,8 +19,13 @@ pub fn has(what: &str, program: &str, package: &str) -> bool {
     found || missing(what, package)
 }
 
+/// Whether we are root; otherwise says what does not run here.
+pub fn is_root(what: &str) -> bool {
+    geteuid().is_root() || missing(what, "root")
+}
+
 /// Says that something does not run here. `false`, for the caller to leave with.
-fn missing(what: &str, needs: &str) -> bool {
+pub fn missing(what: &str, needs: &str) -> bool {
     assert_ne!(
         std::env::var("CI").as_deref(),
         Ok("true"),
