@@ -428,6 +428,7 @@ impl Stage {
                 Kind::Order => self.door.read::<Order>(&entity).await,
                 Kind::Stock => self.door.read::<Stock>(&entity).await,
                 Kind::Product => self.door.read::<Product>(&entity).await,
+                Kind::Unknown => return Err(format!("{entity} names nobody")),
             }
         }
         if let Some(violation) = self.auditor.verdict() {
