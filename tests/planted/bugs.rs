@@ -11,7 +11,7 @@ const STEPS: u32 = 60;
 /// planted first.
 const fn within(bug: Bug) -> u64 {
     match bug {
-        Bug::RefundBeyondCapture => 3_000,
+        Bug::RefundBeyondCapture | Bug::RefundTwice => 3_000,
         Bug::OutrunsTheQueue => 2_000,
         _ => 200,
     }
