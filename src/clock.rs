@@ -127,6 +127,8 @@ fn micros(duration: Duration) -> i64 {
 struct Simulated {
     random: u64,
     jump_ms: i64,
+    /// Until when the process that lives by this clock stands still.
+    frozen_until: Option<Instant>,
 }
 
 impl Clock {
@@ -145,6 +147,7 @@ impl Clock {
             state: Mutex::new(Simulated {
                 random: seed,
                 jump_ms: 0,
+                frozen_until: None,
             }),
         }))
     }
@@ -189,6 +192,24 @@ impl Clock {
     /// Waits for `duration` on the monotonic clock.
     pub async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
+        self.thawed().await;
+    }
+
+    /// Lets whatever lives by a simulated clock stand still for `duration`, as a process that gets no
+    /// processor does: time passes, and every [`Clock::sleep`] ends late. Zero lets it go on.
+    pub fn freeze(&self, duration: Duration) {
+        if let Source::Simulated { state, .. } = &*self.0 {
+            lock(state).frozen_until = Some(Instant::now() + duration);
+        }
+    }
+
+    /// Waits until nothing stands still.
+    pub async fn thawed(&self) {
+        while let Source::Simulated { state, .. } = &*self.0 {
+            let until = lock(state).frozen_until.filter(|until| *until > Instant::now());
+            let Some(until) = until else { return };
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     /// Sixty-four random bits: unguessable from the system clock, reproducible from a simulated one.
@@ -273,6 +294,18 @@ mod tests {
         assert_eq!(one.now(), Millis(3_601_000));
         one.jump(-600_000);
         assert_eq!(one.now(), Millis(3_001_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_frozen_sleeps_longer_and_sees_that_time_has_passed() {
+        let clock = Clock::simulated(7, Millis(0));
+        clock.freeze(Duration::from_secs(5));
+        clock.sleep(Duration::from_secs(1)).await;
+        assert_eq!(clock.boot(), Duration::from_secs(5));
+        clock.freeze(Duration::from_secs(5));
+        clock.freeze(Duration::ZERO);
+        clock.sleep(Duration::from_secs(1)).await;
+        assert_eq!(clock.boot(), Duration::from_secs(6));
     }
 
     #[test]

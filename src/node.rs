@@ -296,6 +296,8 @@ impl Node {
             gates: Arc::clone(heart.gates()),
             clock: clock.clone(),
             settings: settings.membership(),
+            // Until nodes can reach one another, one works and the others stand by.
+            placement: None,
         });
         if !heart.ready(OPEN_LIMIT).await {
             return Err(NodeFault::NotReady(OPEN_LIMIT));

@@ -290,6 +290,10 @@ impl<E: Hosted> EntityState<E> {
             );
             return Ok(());
         }
+        // Whoever asked has given up, and may have asked again elsewhere: it must not be done later.
+        if question.command.is_some() && reply.is_closed() {
+            return Ok(());
+        }
         let now = self.with.clock.now();
         let known = |operation| self.operations.iter().any(|(known, _)| *known == operation);
         let before = self.ticket;

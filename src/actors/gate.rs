@@ -4,7 +4,7 @@
 //! restarted, makes it so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -27,7 +27,11 @@ pub struct Gates(Box<[Gate]>);
 #[derive(Debug, Default)]
 struct Gate {
     actor: ArcSwapOption<Address<ShardMessage>>,
-    open: AtomicBool,
+    /// The epoch it lets somebody in under; 0 while it lets nobody in.
+    open: AtomicI64,
+    /// The tenure under which the lease was claimed, until it is certain that this node does not hold it.
+    /// It outlives the shard's actor: its successor must give back what it does not know of.
+    claimed_under: ArcSwapOption<Tenure>,
     /// Under which tenure this node should own the shard, if it should.
     wanted: ArcSwapOption<Tenure>,
 }
@@ -52,28 +56,55 @@ impl Gates {
         self.of(shard).actor.store(Some(Arc::new(actor)));
     }
 
-    pub(super) fn set_open(&self, shard: Shard, open: bool) {
-        self.of(shard).open.store(open, Relaxed);
+    pub(super) fn open(&self, shard: Shard, epoch: Epoch) {
+        self.of(shard).open.store(epoch.0, Relaxed);
+    }
+
+    /// The lease is being claimed, or is certainly not this node's.
+    pub(super) fn set_claimed(&self, shard: Shard, under: Option<Tenure>) {
+        self.of(shard).claimed_under.store(under.map(Arc::new));
+    }
+
+    /// The tenure under which the lease was claimed and may still be held, if it holds.
+    pub(super) fn claimed(&self, shard: Shard) -> Option<Tenure> {
+        let claimed = self.of(shard).claimed_under.load_full();
+        claimed.as_deref().filter(|tenure| tenure.holds()).cloned()
+    }
+
+    pub(super) fn close(&self, shard: Shard) {
+        self.of(shard).open.store(0, Relaxed);
+    }
+
+    /// The epoch under which a shard answers here, if it does.
+    #[must_use]
+    pub fn epoch(&self, shard: Shard) -> Option<Epoch> {
+        let epoch = self.of(shard).open.load(Relaxed);
+        (epoch > 0).then_some(Epoch(epoch))
     }
 
     /// Whether a shard answers here.
     #[must_use]
     pub fn is_open(&self, shard: Shard) -> bool {
-        self.of(shard).open.load(Relaxed)
+        self.epoch(shard).is_some()
     }
 
     /// Whether every shard answers here.
     #[must_use]
     pub fn all_open(&self) -> bool {
-        self.0.iter().all(|gate| gate.open.load(Relaxed))
+        self.shards().all(|shard| self.is_open(shard))
     }
 
     /// Whether every shard that this node should own answers.
     #[must_use]
     pub fn all_wanted_open(&self) -> bool {
-        self.0
-            .iter()
-            .all(|gate| gate.open.load(Relaxed) || gate.wanted.load().is_none())
+        self.shards()
+            .all(|shard| self.is_open(shard) || self.of(shard).wanted.load().is_none())
+    }
+
+    /// Whether this node may tell what it remembers of a shard: it lets callers in, and its tenure holds.
+    #[must_use]
+    pub fn may_tell(&self, shard: Shard) -> bool {
+        self.is_open(shard) && self.claimed(shard).is_some()
     }
 
     /// Under which tenure this node should own a shard now, if it should.
@@ -89,6 +120,15 @@ impl Gates {
         // Without an actor it will be seen when there is one.
         if let Some(actor) = gate.actor.load_full() {
             actor.tell(ShardMessage::Wanted);
+        }
+    }
+
+    /// Has this node give a shard back when nothing of it runs here any more, without waiting for that.
+    pub fn let_go(&self, shard: Shard) {
+        let gate = self.of(shard);
+        gate.wanted.store(None);
+        if let Some(actor) = gate.actor.load_full() {
+            actor.tell(ShardMessage::Proceed);
         }
     }
 
@@ -130,7 +170,7 @@ impl Gates {
     pub(super) fn disturb(&self, shard: Shard, epoch: Option<Epoch>, reason: &str) {
         let gate = self.of(shard);
         if let Some(actor) = gate.actor.load_full() {
-            gate.open.store(false, Relaxed);
+            self.close(shard);
             actor.tell(ShardMessage::Disturbed {
                 epoch,
                 reason: reason.to_owned(),

@@ -92,7 +92,7 @@ pub enum ShardMessage {
     Wanted,
     /// Give the shard up, unless it is wanted again; answered when nothing of it runs here.
     GiveUp(oneshot::Sender<()>),
-    /// A pause is over: go on.
+    /// A pause is over, or what is wanted has changed: go on.
     Proceed,
     /// The journal has answered a claim, which was this call.
     Claimed(u64, Result<(Lease, Vec<Timer>), JournalFault>),
@@ -198,13 +198,14 @@ impl Member for ShardActor {
 
     async fn start(&self, me: &Address<ShardMessage>, with: ShardArguments) -> Result<ShardState, Failure> {
         let gates = with.directories.gates();
-        gates.set_open(with.shard, false);
+        gates.close(with.shard);
         gates.enter(with.shard, me.clone());
+        let hold = Hold::inherit(gates.claimed(with.shard));
         me.tell(ShardMessage::Wanted);
         later(me, with.spawner.clock(), SWEEP, ShardMessage::Sweep);
         Ok(ShardState {
             with,
-            hold: Hold::default(),
+            hold,
             children: BTreeMap::new(),
             by_entity: HashMap::new(),
             residents: BTreeMap::new(),
@@ -295,7 +296,7 @@ impl ShardState {
         };
         if epoch.is_some_and(|epoch| epoch != current) {
             // About an epoch that is over; the gate was closed for nothing.
-            self.with.directories.gates().set_open(self.with.shard, true);
+            self.with.directories.gates().open(self.with.shard, current);
             return;
         }
         tracing::warn!(shard = %self.with.shard, epoch = %current, reason, "the shard recovers");
@@ -305,7 +306,7 @@ impl ShardState {
 
     /// Lets nobody in and ends everything that runs here; goes on when that is done.
     fn clear(&mut self, me: &Address<ShardMessage>, epoch: Epoch, reason: &str) {
-        self.with.directories.gates().set_open(self.with.shard, false);
+        self.with.directories.gates().close(self.with.shard);
         if let Some(writer) = self.with.writer.load_full() {
             writer.tell(PersistenceMessage::Disown(self.with.shard));
         }
@@ -385,7 +386,7 @@ impl ShardState {
 
 impl Drop for ShardState {
     fn drop(&mut self) {
-        self.with.directories.gates().set_open(self.with.shard, false);
+        self.with.directories.gates().close(self.with.shard);
         self.with.timers.leave(self.with.shard);
         for child in self.children.values() {
             forget(&self.with.directories, &child.entity);

@@ -6,6 +6,10 @@
 //!   +---- nothing is in memory any more <--+   every gate closed, every activation ended
 //! ```
 //!
+//! Each heartbeat says who is a member. When that changes, so does the node's share of the shards: it
+//! takes what is new in it, and gives back, one shard after the other as each comes to rest, what is not
+//! in it any more.
+//!
 //! **Invariant:** the node joins only when nothing of an earlier time is in its memory. The tenure of
 //! that time has ended for good, so even what lingers tells nobody anything.
 
@@ -16,9 +20,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::placement::Placement;
 use crate::actors::gate::Gates;
 use crate::actors::tenure::Tenure;
 use crate::clock::Clock;
+use crate::domain::Shard;
+use crate::domain::planted::{self, Bug};
 use crate::journal::{Journal, JournalFault, Members, Takeover};
 
 /// How long the shards have to end everything that runs in them before the node looks again.
@@ -65,6 +72,9 @@ pub struct MembershipArguments {
     pub clock: Clock,
     /// How it keeps its place.
     pub settings: MembershipSettings,
+    /// Where the shards should be: the node owns its share, and gives back what is not in it any more.
+    /// Without one it owns every shard it can get: the others stand by, for nobody could ask them.
+    pub placement: Option<Arc<Placement>>,
 }
 
 /// The membership of a node, at work.
@@ -127,7 +137,10 @@ impl Keeper {
         while let Some(tenure) = self.join(&stop).await {
             let over = self.keep(&tenure, &stop).await;
             tenure.end();
-            self.seen.send_replace(Members::default());
+            let members = self.seen.send_replace(Members::default());
+            if let Some(placement) = &self.with.placement {
+                placement.leave_it_to_others(&members);
+            }
             match over {
                 Over::Leaving => {
                     if self.clear().await {
@@ -209,7 +222,12 @@ impl Keeper {
             let beat = tokio::time::timeout(patience, journal.beat(owner, settings.ttl)).await;
             let fault = match beat {
                 Ok(Ok(members)) => {
-                    tenure.extend(sent + settings.ttl);
+                    let from = if planted::is(Bug::TenureFromTheAnswer) {
+                        clock.boot()
+                    } else {
+                        sent
+                    };
+                    tenure.extend(from + settings.ttl);
                     self.place(tenure, members);
                     None
                 }
@@ -227,18 +245,36 @@ impl Keeper {
         }
     }
 
-    /// Has the node own what is its own.
+    /// Has the node own its share of the shards, or all of them.
     fn place(&self, tenure: &Tenure, members: Members) {
         let changed = self.seen.send_if_modified(|seen| {
             let changed = *seen != members;
             *seen = members;
             changed
         });
-        if changed {
-            for shard in self.with.gates.shards() {
+        if !changed {
+            return;
+        }
+        if let Some(placement) = &self.with.placement {
+            placement.update(&self.seen.borrow());
+        }
+        for shard in self.with.gates.shards() {
+            if self.should_own(shard) {
                 self.with.gates.take(shard, tenure);
+            } else {
+                self.with.gates.let_go(shard);
             }
         }
+    }
+
+    fn should_own(&self, shard: Shard) -> bool {
+        // Alone, it takes what an earlier name of its own may still hold.
+        self.with.settings.takeover == Takeover::AtOnce
+            || self
+                .with
+                .placement
+                .as_ref()
+                .is_none_or(|placement| placement.is_mine(shard))
     }
 
     /// Closes every gate and waits until nothing of any shard runs here; `false` if that takes long.

@@ -1,12 +1,19 @@
 //! Nodes that share one journal, on a virtual clock: who owns what, who may still answer, and what a
 //! node that is gone leaves to the others.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
 use globalshop::clock::Clock;
-use globalshop::cluster::{Ask, AskError, Membership, MembershipArguments, MembershipSettings, Region};
+use globalshop::cluster::wire::{Outcome, Returned};
+use globalshop::cluster::{
+    Ask, AskError, LinkFault, Membership, MembershipArguments, MembershipSettings, Placement, Region,
+    RegionLink, Routes,
+};
 use globalshop::domain::id::Sku;
 use globalshop::domain::stock::{self, Levels, Stock};
 use globalshop::domain::{EntityId, Millis, ShardCount};
@@ -30,6 +37,19 @@ fn journal(clock: &Clock) -> MemoryJournal {
     MemoryJournal::new(ShardCount::new(8).unwrap(), clock.clone())
 }
 
+/// Carries every message at once; a node that is not on it cannot be reached.
+#[derive(Clone, Debug, Default)]
+struct Switchboard(Arc<Mutex<BTreeMap<String, Region>>>);
+
+#[async_trait]
+impl RegionLink for Switchboard {
+    async fn carry(&self, to: &str, message: Bytes) -> Result<Bytes, LinkFault> {
+        let region = self.0.lock().unwrap().get(to).cloned();
+        let region = region.ok_or_else(|| LinkFault::NotSent(format!("{to} is not there")))?;
+        Ok(region.receive(&message).await)
+    }
+}
+
 /// A node: a heart, a membership, and the journal as it sees it.
 struct SimNode {
     heart: Heart,
@@ -41,9 +61,31 @@ struct SimNode {
 
 impl SimNode {
     async fn start(name: &str, incarnation: u32, journal: MemoryJournal, clock: &Clock) -> Self {
+        Self::start_linked(name, incarnation, journal, clock, None).await
+    }
+
+    /// With a switchboard it owns its share of the shards, and reaches those of the others.
+    async fn start_linked(
+        name: &str,
+        incarnation: u32,
+        journal: MemoryJournal,
+        clock: &Clock,
+        board: Option<&Switchboard>,
+    ) -> Self {
         let shared: Arc<dyn Journal> = Arc::new(journal.clone());
         let owner: Arc<str> = format!("{name}/{incarnation}").into();
         let doors = directories(&shared, clock);
+        let placement = board.map(|_| Arc::new(Placement::new(name.into(), shared.shards())));
+        let region = match (board, &placement) {
+            (Some(board), Some(placement)) => {
+                let link = Arc::new(board.clone());
+                let routes = Routes::new(Arc::clone(placement), link, clock.clone());
+                let region = Region::linked(Arc::clone(&doors), routes);
+                board.0.lock().unwrap().insert(name.to_owned(), region.clone());
+                region
+            }
+            _ => Region::new(Arc::clone(&doors)),
+        };
         let heart = Heart::start(HeartArguments {
             node: name.into(),
             owner: Arc::clone(&owner),
@@ -52,7 +94,7 @@ impl SimNode {
             journal: Arc::clone(&shared),
             clock: clock.clone(),
             tails: Tails::new(shared.shards()),
-            directories: Arc::clone(&doors),
+            directories: doors,
             residents: vec![],
         })
         .await
@@ -63,11 +105,12 @@ impl SimNode {
             gates: Arc::clone(heart.gates()),
             clock: clock.clone(),
             settings: SETTINGS,
+            placement,
         });
         Self {
             heart,
             membership,
-            region: Region::new(doors),
+            region,
             journal,
             clock: clock.clone(),
         }
@@ -226,4 +269,96 @@ async fn a_node_that_leaves_hands_over_without_waiting() {
     }
     heart.stop(Duration::ZERO).await;
     second.heart.stop(Duration::ZERO).await;
+}
+
+/// Waits until every shard answers at one of the nodes, and each of them has what it should own.
+async fn settle(nodes: &[&SimNode], clock: &Clock) {
+    let until = clock.instant() + HANDOVER * 2;
+    let open = |node: &&&SimNode, shard| node.region.epoch(shard).is_some();
+    let owners = |shard| nodes.iter().filter(|node| open(node, shard)).count();
+    let heard = |node: &SimNode| node.membership.members().borrow().0.len() == nodes.len();
+    let settled = || {
+        ShardCount::new(8).unwrap().all().all(|shard| owners(shard) == 1)
+            && nodes
+                .iter()
+                .all(|node| heard(node) && node.heart.gates().all_wanted_open())
+    };
+    while !settled() {
+        assert!(clock.instant() < until, "the shards do not settle");
+        clock.sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn shares(nodes: &[&SimNode]) -> Vec<usize> {
+    let shards = || ShardCount::new(8).unwrap().all();
+    let share = |node: &&SimNode| {
+        shards()
+            .filter(|shard| node.region.epoch(*shard).is_some())
+            .count()
+    };
+    nodes.iter().map(share).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_share_the_shards_and_reach_every_entity_from_each() {
+    let (clock, board) = (clock(), Switchboard::default());
+    let journal = journal(&clock);
+    let first = SimNode::start_linked("a", 1, journal.clone(), &clock, Some(&board)).await;
+    settle(&[&first], &clock).await;
+    for entity in &entities() {
+        first.add(entity, 5).await;
+    }
+    let second = SimNode::start_linked("b", 1, journal.seen_by_another(), &clock, Some(&board)).await;
+    settle(&[&first, &second], &clock).await;
+    let shared = shares(&[&first, &second]);
+    assert!(shared.iter().all(|share| *share > 0), "{shared:?}");
+    for entity in &entities() {
+        assert_eq!(first.add(entity, 1).await, Sequence(2));
+        assert_eq!(second.add(entity, 1).await, Sequence(3));
+        assert_eq!(first.read(entity).await.unwrap().on_hand, 7);
+        assert_eq!(second.read(entity).await.unwrap().on_hand, 7);
+        let refused = |node: &SimNode| {
+            let command = stock::Command::Adjust {
+                delta: -100,
+                reason: "a mistake".to_owned(),
+            };
+            let (region, entity) = (node.region.clone(), entity.clone());
+            async move { region.ask::<Stock>(&entity, Ask::new(command)).await }
+        };
+        for node in [&first, &second] {
+            let refused = refused(node).await;
+            assert!(matches!(refused, Err(AskError::Refused(_))), "{refused:?}");
+        }
+    }
+
+    // One leaves in order: the other has all of it, and nobody had to wait for a time to run out.
+    board.0.lock().unwrap().remove("b");
+    let left = clock.instant();
+    second.membership.leave().await;
+    settle(&[&first], &clock).await;
+    assert!(clock.instant() - left < SETTINGS.renewal * 3, "it did not wait");
+    for entity in &entities() {
+        assert_eq!(first.add(entity, 1).await, Sequence(4));
+    }
+    first.heart.stop(Duration::ZERO).await;
+    second.heart.stop(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_region_has_sent_is_refused_by_name() {
+    let (clock, board) = (clock(), Switchboard::default());
+    let node = SimNode::start_linked("a", 1, journal(&clock), &clock, Some(&board)).await;
+    settle(&[&node], &clock).await;
+    for bytes in [
+        "",
+        "{}",
+        "[1,2,3]",
+        r#"{"version":1}"#,
+        r#"{"version":99,"shard":0}"#,
+    ] {
+        let answer = node.region.receive(bytes.as_bytes()).await;
+        let outcome = Returned::decode(&answer).unwrap().outcome;
+        assert!(matches!(outcome, Outcome::Unreadable(_)), "{bytes}: {outcome:?}");
+    }
+    node.heart.stop(Duration::ZERO).await;
 }

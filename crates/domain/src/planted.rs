@@ -52,6 +52,24 @@ pub enum Bug {
     CancelledAndKept,
     /// Money is asked for before the holds are committed.
     CaptureBeforeCommit,
+    /// A shard is taken while its owner may still answer.
+    TakenTooSoon,
+    /// A tenure is counted from when the heartbeat was answered instead of from when it was sent.
+    TenureFromTheAnswer,
+    /// A shard is given back while its entities still answer.
+    GivenBackWhileItAnswers,
+    /// Who asked the wrong node does not ask the one it is told of.
+    WrongAddressNotFollowed,
+    /// A message from a node arrives without its operation: twice is two commands.
+    OperationLeftBehind,
+    /// A message is decided whatever epoch it was sent to.
+    EpochOfTheMessageIgnored,
+    /// A question that may have been done is said not to have been.
+    DoubtForgotten,
+    /// A message is decided although nobody waits for it any more.
+    LateMessageDecided,
+    /// A message is decided after a later one of the same question.
+    EarlierMessageDecided,
 }
 
 impl Bug {
@@ -78,7 +96,19 @@ impl Bug {
         Self::CaptureBeforeCommit,
     ];
     /// Those that it takes a second node to see.
-    pub const OF_TWO_NODES: [Self; 2] = [Self::ZombieReads, Self::NoTombstone];
+    pub const OF_TWO_NODES: [Self; 11] = [
+        Self::ZombieReads,
+        Self::NoTombstone,
+        Self::TakenTooSoon,
+        Self::TenureFromTheAnswer,
+        Self::GivenBackWhileItAnswers,
+        Self::WrongAddressNotFollowed,
+        Self::OperationLeftBehind,
+        Self::EpochOfTheMessageIgnored,
+        Self::DoubtForgotten,
+        Self::LateMessageDecided,
+        Self::EarlierMessageDecided,
+    ];
 }
 
 #[cfg(feature = "planted")]

@@ -61,6 +61,21 @@ pub(super) struct Hold {
 }
 
 impl Hold {
+    /// What a shard's actor starts from: its predecessor may have left a lease behind.
+    pub(super) fn inherit(tenure: Option<Tenure>) -> Self {
+        let phase = if tenure.is_some() {
+            Phase::Claiming
+        } else {
+            Phase::Away
+        };
+        Self {
+            phase,
+            unsure: tenure.is_some(),
+            tenure,
+            ..Self::default()
+        }
+    }
+
     /// The epoch it is owned under, if it is.
     pub(super) const fn owned(&self) -> Option<Epoch> {
         match self.phase {
@@ -123,6 +138,11 @@ impl ShardState {
         let wanted = self.with.directories.gates().wanted(self.with.shard);
         let trusted = self.hold.tenure.as_ref().is_some_and(Tenure::holds);
         match self.hold.phase {
+            Phase::Owning(epoch) if wanted.is_none() && planted::is(Bug::GivenBackWhileItAnswers) => {
+                if !self.hold.under_way {
+                    self.give_back_too_soon(me, epoch);
+                }
+            }
             Phase::Owning(epoch) if wanted.is_none() || !trusted => {
                 self.clear(me, epoch, "its shard is given up");
             }
@@ -159,6 +179,7 @@ impl ShardState {
         self.hold.under_way = false;
         self.hold.unsure = false;
         self.hold.tenure = None;
+        self.with.directories.gates().set_claimed(self.with.shard, None);
         me.stats().set_life(Life::Running);
         for reply in self.hold.leaving.drain(..) {
             // Who has stopped waiting will look again.
@@ -168,6 +189,8 @@ impl ShardState {
 
     fn claim(&mut self, me: &Address<ShardMessage>, tenure: Tenure) {
         me.stats().set_life(Life::Starting);
+        let gates = self.with.directories.gates();
+        gates.set_claimed(self.with.shard, Some(tenure.clone()));
         self.hold.tenure = Some(tenure);
         self.hold.unsure = true;
         let call = self.hold.begin();
@@ -207,6 +230,8 @@ impl ShardState {
                 tracing::debug!(%fault, "the shard is not free yet; trying again");
                 self.hold.unsure = false;
                 if self.with.directories.gates().wanted(self.with.shard).is_some() {
+                    // Not ever later: it is free from one moment to the next.
+                    self.hold.attempt = 0;
                     self.proceed_later(me);
                 } else {
                     self.proceed(me);
@@ -267,12 +292,24 @@ impl ShardState {
         for index in 0..self.with.residents.len() {
             self.readmit(index).await?;
         }
-        self.with.directories.gates().set_open(shard, true);
+        self.with.directories.gates().open(shard, epoch);
         me.stats().set_life(Life::Running);
         tracing::debug!(%shard, %epoch, %head, "the shard is owned");
         // What is wanted may have changed meanwhile.
         self.proceed(me);
         Ok(())
+    }
+
+    /// A bug put in on purpose: gives the lease back first, and then ends what runs here.
+    fn give_back_too_soon(&mut self, me: &Address<ShardMessage>, epoch: Epoch) {
+        let (journal, shard) = (Arc::clone(&self.with.journal), self.with.shard);
+        let owner = Arc::clone(&self.with.owner);
+        let call = self.hold.begin();
+        let me = me.clone();
+        tokio::spawn(async move {
+            let result = journal.release(shard, &owner, epoch).await;
+            me.tell(ShardMessage::Released(call, result));
+        });
     }
 
     fn release(&mut self, me: &Address<ShardMessage>) {
@@ -300,6 +337,10 @@ impl ShardState {
         }
         match result {
             Ok(()) => {
+                if let Phase::Owning(epoch) = self.hold.phase {
+                    // Only after a release that came too soon on purpose.
+                    return self.clear(me, epoch, "its shard was given up");
+                }
                 tracing::debug!(shard = %self.with.shard, "the shard was given back");
                 self.be_away(me);
                 self.proceed(me);
