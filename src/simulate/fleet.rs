@@ -1,6 +1,7 @@
 //! The nodes together, and what befalls them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,6 +10,7 @@ use super::auditor::Violation;
 use super::plan::Mishap;
 use super::provider::Mood;
 use super::site::{Site, World};
+use super::watch::watch;
 use super::ways::Ways;
 use crate::domain::Shard;
 use crate::journal::memory::Fault;
@@ -16,6 +18,8 @@ use crate::journal::{Journal as _, Takeover};
 
 /// How long shards may take to open when nothing stands in the way.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
+/// How long a node is watched after its trouble.
+const AFTERMATH: Duration = Duration::from_secs(4);
 
 /// The nodes.
 pub(super) struct Fleet {
@@ -58,7 +62,7 @@ impl Fleet {
         self.lives += 1;
         match Site::open(&self.world, index, self.lives).await {
             Ok(site) => {
-                self.ways.set(index, Some(site.region.clone()));
+                self.ways.set(index, Some(site.way()));
                 self.sites[index] = Some(site);
             }
             Err(failure) => self.world.auditor.accuse(Violation {
@@ -75,15 +79,32 @@ impl Fleet {
         self.await_shards().await;
     }
 
+    /// Waits until every shard answers at the one node that should own it.
     async fn await_shards(&self) {
-        for site in self.sites() {
-            if !site.ready(OPEN_LIMIT).await {
-                self.world.auditor.accuse(Violation {
+        let deadline = self.world.clock.instant() + OPEN_LIMIT;
+        while !self.is_whole() {
+            if self.world.clock.instant() >= deadline || self.sites().any(|site| site.has_failed().is_some())
+            {
+                return self.world.auditor.accuse(Violation {
                     invariant: "I7",
-                    what: format!("the shards of node {} do not open", site.index),
+                    what: "not every shard opens at the node that should own it".to_owned(),
                 });
             }
+            self.world.clock.sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    fn is_whole(&self) -> bool {
+        let up = self.sites().count();
+        let settled = |site: &Site| site.members() == up && site.has_opened();
+        let shards = self.world.journal.shard_count();
+        let owned = |shard| {
+            self.sites()
+                .filter(|site| site.region.epoch(shard).is_some())
+                .count()
+                == 1
+        };
+        self.sites().all(settled) && shards.all().all(owned)
     }
 
     fn plan(&mut self, wait: Duration, turn: Turn) {
@@ -127,7 +148,17 @@ impl Fleet {
         }
     }
 
+    /// Has somebody look at what a node shows while it is in trouble, and for a while after.
+    fn watch(&self, index: usize, long: Duration) {
+        if self.world.plan.nodes > 1 {
+            tokio::spawn(watch(self.world.clone(), index, long + AFTERMATH));
+        }
+    }
+
     async fn befall(&mut self, mishap: Mishap) {
+        if !matches!(mishap, Mishap::Leave(..)) {
+            self.world.untroubled.store(false, Relaxed);
+        }
         match mishap {
             Mishap::Journal(index, fault) => {
                 if let Some(site) = &self.sites[index] {
@@ -159,6 +190,7 @@ impl Fleet {
             Mishap::CutOff(index, long) => {
                 if let Some(site) = &self.sites[index] {
                     site.wire.cut(true);
+                    self.watch(index, long);
                     self.plan(long, Turn::Reconnect(index));
                 }
             }
@@ -193,7 +225,26 @@ impl Fleet {
                 self.world.book.down(true);
                 self.plan(long, Turn::BookUp);
             }
-            Mishap::Part(..) | Mishap::RoughLink(_) => {}
+            Mishap::Part(one, other, long) => {
+                self.world
+                    .cables
+                    .part(one, other, self.world.clock.instant() + long);
+            }
+            Mishap::RoughLink(long) => self.world.cables.roughen(self.world.clock.instant() + long),
+            Mishap::Freeze(index, long) => {
+                if let Some(site) = &self.sites[index] {
+                    site.clock.freeze(long);
+                    self.watch(index, long);
+                }
+            }
+            Mishap::Leave(index, down) => {
+                if let Some(site) = self.sites[index].take() {
+                    self.ways.close_door(index);
+                    site.leave().await;
+                    self.ways.set(index, None);
+                    self.plan(down, Turn::Reopen(index));
+                }
+            }
         }
     }
 
@@ -203,11 +254,13 @@ impl Fleet {
         self.world.moods.set(Mood::Good);
         self.world.mail.down(false);
         self.world.book.down(false);
+        self.world.cables.heal();
         for index in 0..self.sites.len() {
             let failed = self.sites[index]
                 .as_ref()
                 .is_none_or(|site| site.has_failed().is_some());
             if let Some(site) = &self.sites[index] {
+                site.clock.freeze(Duration::ZERO);
                 site.wire.cut(false);
                 site.wire.inner().heal();
                 site.set_clock_right(&self.world.clock);

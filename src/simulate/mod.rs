@@ -1,9 +1,10 @@
 //! The whole shop on a virtual clock, in one process, from one seed.
 //!
 //! Real entities, shards, writers, relay and workers run on tokio's paused clock over a journal in
-//! memory. A [`plan`] drawn from the seed says what shoppers do and what goes wrong: appends that are
-//! not written, written unheard, or late; leases lost; actors, workers and nodes that die; messages
-//! lost, doubled and late; a provider that contradicts itself; clocks that jump. The [`auditor`]
+//! memory, on one, two or three nodes that share it. A [`plan`] drawn from the seed says what shoppers do
+//! and what goes wrong: appends that are not written, written unheard, or late; leases lost; actors,
+//! workers and nodes that die, stand still, leave, or are cut off; messages between nodes lost, doubled
+//! and late; a provider that contradicts itself; clocks that jump. The [`auditor`]
 //! stands outside with simpler books of its own and says which answers were possible, and whether
 //! I1 to I9 hold, at every commit and every answer. A seed that fails prints itself, fails again the
 //! same way, and is [shrunk](shrink) to a short history.
@@ -15,19 +16,22 @@
 
 pub mod auditor;
 mod fleet;
+mod link;
 pub mod outside;
 pub mod plan;
 pub mod provider;
-pub mod seen;
+mod seen;
 mod shopper;
 pub mod shrink;
 mod site;
 pub mod trace;
 pub mod troubled;
 mod verdict;
+mod watch;
 mod ways;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use auditor::Violation;
@@ -42,15 +46,17 @@ use self::shopper::Shopper;
 use self::site::World;
 use self::trace::Trace;
 use self::troubled::TroubledBook;
-use self::ways::Ways;
+use self::ways::Way;
 use crate::clock::Clock;
-use crate::cluster::{Ask, Region};
+use crate::cluster::Ask;
 use crate::domain::id::Sku;
 use crate::domain::stock::{self, Stock};
 use crate::domain::{Millis, ShardCount};
 use crate::journal::MemoryJournal;
 use crate::provider::MemoryBooks;
 
+/// How often the shelf is asked to take its first units.
+const TRIES: u32 = 200;
 /// When every simulation begins.
 const BEGINNING: Millis = Millis(1_700_000_000_000);
 
@@ -101,6 +107,9 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
         moods: Moods::default(),
         mail: Arc::new(MailServer::default()),
         ledger: LedgerTable::default(),
+        cables: link::Cables::default(),
+        ways: ways::Ways::default(),
+        untroubled: Arc::new(AtomicBool::new(true)),
     };
     tokio::select! {
         biased;
@@ -119,13 +128,13 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
 
 /// From the opening to the last check.
 async fn whole(world: &World) {
-    let ways = Ways::default();
+    let ways = world.ways.clone();
     let mut fleet = Fleet::new(world.clone(), ways.clone());
     fleet.open_all().await;
     let mut shelf = vec![(SCARCE, world.plan.units)];
     shelf.extend(PLENTY.map(|sku| (sku, 1_000_000)));
     for (sku, units) in shelf {
-        stock_up(&ways.any(&world.clock).await, &world.clock, sku, units).await;
+        stock_up(world, &ways.any(&world.clock).await, sku, units).await;
     }
     let shoppers = (0..world.plan.shoppers.len()).map(|number| Shopper::new(number, world, &ways).shop());
     let (orders, ()) = tokio::join!(futures_util::future::join_all(shoppers), fleet.suffer());
@@ -135,7 +144,7 @@ async fn whole(world: &World) {
 }
 
 /// Puts units on the shelf; nothing has gone wrong yet but time.
-async fn stock_up(way: &Region, clock: &Clock, sku: &str, units: i64) {
+async fn stock_up(world: &World, way: &Way, sku: &str, units: i64) {
     let Ok(sku) = sku.parse::<Sku>() else { return };
     let adjust = stock::Command::Adjust {
         delta: units,
@@ -143,7 +152,14 @@ async fn stock_up(way: &Region, clock: &Clock, sku: &str, units: i64) {
     };
     let operation = crate::domain::id::OperationId::derive(uuid::Uuid::NAMESPACE_OID, sku.as_str());
     let ask = Ask::new(adjust).operation(operation);
-    while way.ask::<Stock>(&sku.stock(), ask.clone()).await.is_err() {
-        clock.sleep(Duration::from_millis(50)).await;
+    for _ in 0..TRIES {
+        if way.ask::<Stock>(&sku.stock(), ask.clone()).await.is_ok() {
+            return;
+        }
+        world.clock.sleep(Duration::from_millis(50)).await;
     }
+    world.auditor.accuse(Violation {
+        invariant: "I7",
+        what: format!("{} has not answered for {TRIES} tries", sku.stock()),
+    });
 }

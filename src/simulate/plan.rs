@@ -93,10 +93,14 @@ pub enum Mishap {
     KillWhileWriting(usize, Duration),
     /// A node cannot reach the journal for a while.
     CutOff(usize, Duration),
-    /// Two nodes cannot reach each other for a while.
+    /// Two nodes cannot reach each other for a while. (One node can always reach itself.)
     Part(usize, usize, Duration),
     /// Messages between nodes are lost, doubled and late for a while.
     RoughLink(Duration),
+    /// A node stands still for a while, as one that gets no processor does, and then goes on.
+    Freeze(usize, Duration),
+    /// A node gives back its shards, leaves, and comes back after a while.
+    Leave(usize, Duration),
     /// A stranger takes a shard's lease and does nothing with it.
     Thief(u16),
     /// A node's wall clock jumps by so many milliseconds.
@@ -130,7 +134,11 @@ impl Plan {
     pub fn draw(seed: u64, steps: u32, nodes: Option<usize>) -> Self {
         let dice = Clock::simulated(seed, Millis(0));
         let below = |bound: u64| dice.random_below(bound);
-        let nodes = nodes.unwrap_or(1);
+        // Drawn apart, so that a seed is the same run whether its nodes were drawn or asked for.
+        let nodes = nodes.unwrap_or_else(|| {
+            let crowd = Clock::simulated(seed ^ 0xc1a5_7e12, Millis(0));
+            [1, 1, 1, 2, 2, 3][index(crowd.random_below(6))]
+        });
         let shards = [1, 2, 4, 8][index(below(4))];
         let crowd = 2 + index(below(6));
         let mut shoppers = vec![Vec::new(); crowd];
@@ -148,7 +156,12 @@ impl Plan {
         let mut mishaps: Vec<(Duration, Mishap)> = (0..mishaps)
             .map(|_| {
                 let at = Duration::from_micros(below(micros(span)));
-                (at, draw_mishap(&dice, nodes, shards))
+                let mishap = if nodes > 1 && below(2) == 0 {
+                    draw_mishap_between(&dice, nodes)
+                } else {
+                    draw_mishap(&dice, nodes, shards)
+                };
+                (at, mishap)
             })
             .collect();
         mishaps.sort_by_key(|(at, _)| *at);
@@ -266,12 +279,35 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
         22 => Mishap::CutOff(node(), Duration::from_secs(below(120))),
         23 | 24 => Mishap::Part(node(), node(), millis(5_000)),
         25 => Mishap::RoughLink(millis(30_000)),
+        // Among members a stranger would break what the others rely on: they wait for one another.
+        26 | 27 if nodes > 1 => Mishap::Freeze(node(), millis(9_000)),
         26 | 27 => Mishap::Thief(u16::try_from(below(u64::from(shards))).unwrap_or(0)),
         28 => Mishap::ClockJump(node(), [3_600_000, 60_000, -60_000, -3_600_000][index(below(4))]),
         29 | 30 => Mishap::RoughProvider(millis(20_000)),
         31 => Mishap::ProviderDown(Duration::from_secs([5, 30, 1_500][index(below(3))])),
         32 => Mishap::MailDown(millis(20_000)),
         _ => Mishap::BookDown(millis(5_000)),
+    }
+}
+
+/// What can only go wrong where there are several nodes.
+fn draw_mishap_between(dice: &Clock, nodes: usize) -> Mishap {
+    let below = |bound: u64| dice.random_below(bound);
+    let node = || index(below(nodes as u64));
+    let millis = |least: u64, most: u64| Duration::from_millis(least + below(most - least));
+    match below(20) {
+        0..5 => Mishap::Freeze(node(), millis(200, 9_000)),
+        5..8 => {
+            let one = node();
+            let other = (one + 1 + index(below(nodes as u64 - 1))) % nodes;
+            Mishap::Part(one, other, millis(500, 12_000))
+        }
+        8..12 => Mishap::RoughLink(millis(1_000, 40_000)),
+        12..15 => Mishap::Leave(node(), millis(0, 4_000)),
+        15 => Mishap::Journal(node(), Fault::BeatFails),
+        16 => Mishap::Journal(node(), Fault::BeatLost),
+        17 => Mishap::Journal(node(), Fault::BeatSlow(millis(100, 5_000))),
+        _ => Mishap::CutOff(node(), millis(2_000, 10_000)),
     }
 }
 

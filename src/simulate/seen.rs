@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::auditor::{Auditor, Violation};
 use super::trace::Trace;
+use super::ways::Ways;
 use crate::clock::Clock;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
 use crate::journal::{
@@ -21,27 +22,39 @@ const PACE: u64 = 1_500;
 /// After how long a call over a cut wire is given up.
 const GIVEN_UP: Duration = Duration::from_millis(300);
 
+/// The longest the answer to a heartbeat is late, now and then, in milliseconds.
+const SLOW_BEAT: u64 = 900;
+
 /// One node's wire to the journal.
 #[derive(Clone, Debug)]
-pub struct SeenJournal {
+pub(super) struct SeenJournal {
     inner: MemoryJournal,
     node: usize,
     clock: Clock,
     auditor: Auditor,
     trace: Trace,
+    ways: Ways,
     cut: Arc<AtomicBool>,
 }
 
 impl SeenJournal {
     /// The wire of node `node` to `journal`.
     #[must_use]
-    pub fn new(journal: MemoryJournal, node: usize, clock: Clock, auditor: &Auditor, trace: &Trace) -> Self {
+    pub(super) fn new(
+        journal: MemoryJournal,
+        node: usize,
+        clock: Clock,
+        auditor: &Auditor,
+        trace: &Trace,
+        ways: &Ways,
+    ) -> Self {
         Self {
             inner: journal,
             node,
             clock,
             auditor: auditor.clone(),
             trace: trace.clone(),
+            ways: ways.clone(),
             cut: Arc::default(),
         }
     }
@@ -98,7 +111,13 @@ impl Journal for SeenJournal {
     }
 
     async fn beat(&self, owner: &str, ttl: Duration) -> Result<Members, JournalFault> {
-        self.ask(self.inner.beat(owner, ttl)).await
+        let members = self.ask(self.inner.beat(owner, ttl)).await;
+        // What it earns counts from when it was sent, however long its answer was under way.
+        if self.clock.random_below(6) == 0 {
+            let late = Duration::from_millis(self.clock.random_below(SLOW_BEAT));
+            self.clock.sleep(late).await;
+        }
+        members
     }
 
     async fn leave(&self, owner: &str) -> Result<(), JournalFault> {
@@ -114,6 +133,15 @@ impl Journal for SeenJournal {
             .ask(async {
                 let lease = self.inner.claim(shard, owner, takeover).await;
                 self.auditor.observe();
+                if let (Ok(lease), Some(other)) = (&lease, self.ways.who_may_tell(shard, self.node)) {
+                    self.auditor.accuse(Violation {
+                        invariant: "I8",
+                        what: format!(
+                            "n{} took shard {shard} at epoch {} while n{other} may still tell what it remembers",
+                            self.node, lease.epoch
+                        ),
+                    });
+                }
                 lease
             })
             .await;

@@ -272,6 +272,8 @@ impl Shopper {
     {
         let operation = self.operation();
         let floor = self.world.auditor.floor(entity);
+        // Whether an earlier try may still be under way.
+        let mut doubt = twice;
         for _ in 0..TRIES {
             let once = || self.once::<E>(entity, &command, operation);
             let answer = if twice {
@@ -288,13 +290,27 @@ impl Shopper {
                     self.world
                         .auditor
                         .answered::<E>(entity, floor, Some((&command, operation)), &answer);
+                    if !twice {
+                        self.world.auditor.over(operation);
+                    }
+                    self.look_around::<E>(entity).await;
                     return Ok(answer);
                 }
                 Err(AskError::Refused(refusal)) => {
                     self.world.auditor.refused::<E>(entity, floor, &command, &refusal);
+                    if !twice {
+                        self.world.auditor.over(operation);
+                    }
                     return Err(refusal);
                 }
-                Err(_) => self.pause().await,
+                Err(error) => {
+                    self.expect_trouble(entity, &error);
+                    doubt |= matches!(error, AskError::Unknown { .. });
+                    self.pause().await;
+                    if !doubt {
+                        self.world.auditor.not_done(entity, operation);
+                    }
+                }
             }
         }
         self.accuse("I7", format!("{entity} has not answered for {TRIES} tries"));
@@ -317,14 +333,41 @@ impl Shopper {
         for _ in 0..TRIES {
             let floor = auditor.floor(entity);
             let way = self.ways.any(&self.world.clock).await;
-            if let Ok(answer) = way.read::<E>(entity).await {
-                auditor.answered::<E>(entity, floor, None, &answer);
-                return Some(answer);
+            match way.read::<E>(entity).await {
+                Ok(answer) => {
+                    auditor.answered::<E>(entity, floor, None, &answer);
+                    return Some(answer);
+                }
+                Err(error) => self.expect_trouble(entity, &error),
             }
             self.pause().await;
         }
         self.accuse("I7", format!("{entity} cannot be read for {TRIES} tries"));
         None
+    }
+
+    /// Now and then looks at what was just changed, through every node at once: none may show less.
+    async fn look_around<E: Hosted>(&self, entity: &EntityId) {
+        if self.world.plan.nodes == 1 || self.world.clock.random_below(3) > 0 {
+            return;
+        }
+        let floor = self.world.auditor.floor(entity);
+        let looks = self.ways.open().into_iter().map(async |way| {
+            if let Ok(answer) = way.read::<E>(entity).await {
+                self.world.auditor.answered::<E>(entity, floor, None, &answer);
+            }
+        });
+        futures_util::future::join_all(looks).await;
+    }
+
+    /// Where nothing has gone wrong, every question is answered: also while shards change hands in order.
+    fn expect_trouble<R: std::error::Error>(&self, entity: &EntityId, error: &AskError<R>) {
+        if self.world.is_untroubled() {
+            self.accuse(
+                "I7",
+                format!("nothing has gone wrong, and {entity} does not answer: {error}"),
+            );
+        }
     }
 
     async fn pause(&self) {

@@ -1,21 +1,24 @@
 //! A node of the simulated shop: the real heart, relay and workers, over simulated wires.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::auditor::Auditor;
+use super::link::{Cables, SimLink};
 use super::outside::{LedgerTable, MailServer};
 use super::plan::Plan;
 use super::provider::{Moods, MoodyProvider};
 use super::seen::SeenJournal;
 use super::trace::Trace;
 use super::troubled::TroubledBook;
+use super::ways::{Way, Ways};
 use crate::accounts::SigningKey;
 use crate::actors::heart::{self, Heart, HeartArguments};
 use crate::actors::supervise::Failure;
 use crate::actors::tenure::Tenure;
 use crate::clock::Clock;
-use crate::cluster::Region;
+use crate::cluster::{Membership, MembershipArguments, MembershipSettings, Placement, Region, Routes};
 use crate::journal::{Journal, MemoryJournal, Takeover};
 use crate::provider::{MemoryBooks, PaymentProvider, Providers, Sandbox, WebhookKey, Webhooks, sandbox};
 use crate::relay::{Consumer, Relay, RelayArguments, Tails};
@@ -37,16 +40,35 @@ pub(super) struct World {
     pub moods: Moods,
     pub mail: Arc<MailServer>,
     pub ledger: LedgerTable,
+    pub cables: Cables,
+    pub ways: Ways,
+    /// Whether nothing has gone wrong yet.
+    pub untroubled: Arc<AtomicBool>,
 }
+
+impl World {
+    /// Whether nothing has gone wrong yet.
+    pub fn is_untroubled(&self) -> bool {
+        self.untroubled.load(Relaxed)
+    }
+}
+
+/// How the nodes keep their places where there are several. Slower than real ones: hours pass here.
+pub(super) const PLACES: MembershipSettings = MembershipSettings {
+    takeover: Takeover::AfterExpiry,
+    ttl: Duration::from_millis(3_000),
+    renewal: Duration::from_millis(750),
+};
 
 /// A running node.
 pub(super) struct Site {
-    pub index: usize,
     pub clock: Clock,
     pub wire: SeenJournal,
     pub region: Region,
     pub relay: Relay,
     heart: Heart,
+    /// Alone, it owns everything for ever.
+    membership: Option<Membership>,
 }
 
 impl Site {
@@ -64,11 +86,28 @@ impl Site {
             clock.clone(),
             &world.auditor,
             &world.trace,
+            &world.ways,
         );
         let journal: Arc<dyn Journal> = Arc::new(wire.clone());
         let directories = heart::directories(&journal, &clock);
         directories.hurry_snapshots(world.plan.snapshot_every);
-        let region = Region::new(Arc::clone(&directories));
+        let alone = world.plan.nodes == 1;
+        let placement = Arc::new(Placement::new(Arc::clone(&name), journal.shards()));
+        let link = SimLink {
+            from: index,
+            clock: clock.clone(),
+            dice: world.clock.clone(),
+            cables: world.cables.clone(),
+            ways: world.ways.clone(),
+            auditor: world.auditor.clone(),
+            trace: world.trace.clone(),
+        };
+        let region = if alone {
+            Region::new(Arc::clone(&directories))
+        } else {
+            let routes = Routes::new(Arc::clone(&placement), Arc::new(link), clock.clone());
+            Region::linked(Arc::clone(&directories), routes)
+        };
         let tails = Tails::new(journal.shards());
         let notices = Arc::new(PaymentNotices::new(region.clone()));
         let webhooks = Webhooks::new(
@@ -116,32 +155,62 @@ impl Site {
         });
         let heart = Heart::start(HeartArguments {
             node: name,
-            owner,
-            takeover: Takeover::AtOnce,
-            tenure: Some(Tenure::endless(&clock)),
-            journal,
+            owner: Arc::clone(&owner),
+            takeover: if alone { Takeover::AtOnce } else { PLACES.takeover },
+            tenure: alone.then(|| Tenure::endless(&clock)),
+            journal: Arc::clone(&journal),
             clock: clock.clone(),
             tails,
             directories,
             residents: relay.residents(),
         })
         .await?;
+        let membership = (!alone).then(|| {
+            Membership::start(MembershipArguments {
+                owner,
+                journal,
+                gates: Arc::clone(heart.gates()),
+                clock: clock.clone(),
+                settings: PLACES,
+                placement: Some(placement),
+            })
+        });
         world
             .trace
             .note(format_args!("n{index} opens for the {life}. time"));
         Ok(Self {
-            index,
             clock,
             wire,
             region,
             relay,
             heart,
+            membership,
         })
+    }
+
+    /// The way into the shop through this node.
+    pub fn way(&self) -> Way {
+        Way {
+            region: self.region.clone(),
+            clock: self.clock.clone(),
+            door: true,
+        }
+    }
+
+    /// Gives back every shard, leaves, and ends.
+    pub async fn leave(mut self) {
+        if let Some(membership) = self.membership.take() {
+            membership.leave().await;
+        }
+        self.crash();
     }
 
     /// Dies at once, saving nothing.
     pub fn crash(self) {
         self.wire.cut(true);
+        if let Some(membership) = self.membership {
+            membership.crash();
+        }
         self.relay.abandon();
         self.heart.crash();
     }
@@ -156,9 +225,15 @@ impl Site {
         self.heart.fatal().borrow().clone()
     }
 
-    /// Waits until every shard answers.
-    pub async fn ready(&self, limit: Duration) -> bool {
-        self.heart.ready(limit).await
+    /// How many nodes were members when this one last looked; alone, it is the one.
+    pub fn members(&self) -> usize {
+        let members = self.membership.as_ref().map(Membership::members);
+        members.map_or(1, |members| members.borrow().0.len())
+    }
+
+    /// Whether every shard that this node should own answers.
+    pub fn has_opened(&self) -> bool {
+        self.heart.gates().all_wanted_open()
     }
 
     /// Has one actor, drawn by `dice`, fail; says which.

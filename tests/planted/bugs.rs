@@ -20,11 +20,14 @@ const fn within(bug: Bug) -> u64 {
 /// One test for all: a bug is planted in the whole process.
 #[test]
 fn every_planted_bug_is_found() {
+    let one = Bug::OF_ONE_NODE.into_iter().map(|bug| (bug, [1, 1]));
+    let several = Bug::OF_TWO_NODES.into_iter().map(|bug| (bug, [2, 3]));
     let mut missed = Vec::new();
-    for bug in Bug::OF_ONE_NODE {
+    for (bug, nodes) in one.chain(several) {
         plant(Some(bug));
         let found = (0..within(bug)).find_map(|seed| {
-            let report = run(&Plan::draw(seed, STEPS, None), false).expect("a runtime");
+            let nodes = nodes[usize::from(seed % 2 == 1)];
+            let report = run(&Plan::draw(seed, STEPS, Some(nodes)), false).expect("a runtime");
             report.violation.map(|violation| (seed, violation))
         });
         plant(None);

@@ -8,7 +8,7 @@
 mod order;
 mod stock;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -61,6 +61,8 @@ struct Books {
     seen: BTreeMap<Shard, (Epoch, Position)>,
     histories: BTreeMap<EntityId, Vec<Recorded>>,
     operations: BTreeMap<OperationId, (EntityId, Sequence)>,
+    /// Operations that were answered and changed nothing: they never will.
+    over: BTreeSet<OperationId>,
     stock: StockBook,
     orders: OrderBook,
 }
@@ -81,6 +83,7 @@ impl Auditor {
                 seen: BTreeMap::new(),
                 histories: BTreeMap::new(),
                 operations: BTreeMap::new(),
+                over: BTreeSet::new(),
                 stock: StockBook::default(),
                 orders: OrderBook::default(),
             })),
@@ -179,6 +182,31 @@ impl Auditor {
         let checked = books
             .observe()
             .and_then(|()| books.refused::<E>(entity, floor, command, refusal));
+        drop(books);
+        self.judge(checked);
+    }
+
+    /// Whoever asked for this operation has the answer, and asks no more. What it has not changed by now,
+    /// it never does: a message that is still under way is not looked at.
+    pub fn over(&self, operation: OperationId) {
+        let mut books = self.books();
+        if !books.operations.contains_key(&operation) {
+            books.over.insert(operation);
+        }
+    }
+
+    /// Somebody was told that nothing was done of an operation that was asked only once so far.
+    pub fn not_done(&self, entity: &EntityId, operation: OperationId) {
+        let mut books = self.books();
+        let checked = books
+            .observe()
+            .and_then(|()| match books.operations.get(&operation) {
+                Some(_) => broken(
+                    "I1",
+                    format!("{entity}: it was said that nothing was done, and operation {operation} was"),
+                ),
+                None => Ok(()),
+            });
         drop(books);
         self.judge(checked);
     }
@@ -301,6 +329,14 @@ impl Books {
             );
         }
         if let Some(operation) = recorded.operation {
+            if self.over.contains(&operation) {
+                return broken(
+                    "I4",
+                    format!(
+                        "{entity} did operation {operation} after it was answered without having changed anything"
+                    ),
+                );
+            }
             let before = self.operations.get(&operation);
             // One decision may be several events, one after the other.
             let continues = before.is_some_and(|(of, at)| of == entity && at.next() == recorded.sequence);
