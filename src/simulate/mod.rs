@@ -20,7 +20,7 @@ mod link;
 pub mod outside;
 pub mod plan;
 pub mod provider;
-mod seen;
+pub mod seen;
 mod shopper;
 pub mod shrink;
 mod site;

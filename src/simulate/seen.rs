@@ -27,7 +27,7 @@ const SLOW_BEAT: u64 = 900;
 
 /// One node's wire to the journal.
 #[derive(Clone, Debug)]
-pub(super) struct SeenJournal {
+pub struct SeenJournal {
     inner: MemoryJournal,
     node: usize,
     clock: Clock,
@@ -40,23 +40,22 @@ pub(super) struct SeenJournal {
 impl SeenJournal {
     /// The wire of node `node` to `journal`.
     #[must_use]
-    pub(super) fn new(
-        journal: MemoryJournal,
-        node: usize,
-        clock: Clock,
-        auditor: &Auditor,
-        trace: &Trace,
-        ways: &Ways,
-    ) -> Self {
+    pub fn new(journal: MemoryJournal, node: usize, clock: Clock, auditor: &Auditor, trace: &Trace) -> Self {
         Self {
             inner: journal,
             node,
             clock,
             auditor: auditor.clone(),
             trace: trace.clone(),
-            ways: ways.clone(),
+            ways: Ways::default(),
             cut: Arc::default(),
         }
+    }
+
+    /// Knowing of the other nodes: no shard is taken while one of them may still answer for it.
+    pub(super) fn beside(mut self, ways: &Ways) -> Self {
+        self.ways = ways.clone();
+        self
     }
 
     /// Cuts the wire, or mends it.

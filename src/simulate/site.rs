@@ -86,8 +86,8 @@ impl Site {
             clock.clone(),
             &world.auditor,
             &world.trace,
-            &world.ways,
-        );
+        )
+        .beside(&world.ways);
         let journal: Arc<dyn Journal> = Arc::new(wire.clone());
         let directories = heart::directories(&journal, &clock);
         directories.hurry_snapshots(world.plan.snapshot_every);

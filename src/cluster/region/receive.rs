@@ -84,6 +84,7 @@ impl Region {
             Kind::Order => self.put::<Order>(envelope, patience).await,
             Kind::Product => self.put::<Product>(envelope, patience).await,
             Kind::Stock => self.put::<Stock>(envelope, patience).await,
+            Kind::Unknown => Outcome::Unreadable(format!("{} names nobody", envelope.entity)),
         }
     }
 
