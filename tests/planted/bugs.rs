@@ -13,6 +13,7 @@ const fn within(bug: Bug) -> u64 {
     match bug {
         Bug::RefundBeyondCapture | Bug::RefundTwice => 3_000,
         Bug::OutrunsTheQueue => 2_000,
+        Bug::TenureFromTheAnswer => 500,
         _ => 200,
     }
 }

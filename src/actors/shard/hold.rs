@@ -138,11 +138,6 @@ impl ShardState {
         let wanted = self.with.directories.gates().wanted(self.with.shard);
         let trusted = self.hold.tenure.as_ref().is_some_and(Tenure::holds);
         match self.hold.phase {
-            Phase::Owning(epoch) if wanted.is_none() && planted::is(Bug::GivenBackWhileItAnswers) => {
-                if !self.hold.under_way {
-                    self.give_back_too_soon(me, epoch);
-                }
-            }
             Phase::Owning(epoch) if wanted.is_none() || !trusted => {
                 self.clear(me, epoch, "its shard is given up");
             }
@@ -300,18 +295,6 @@ impl ShardState {
         Ok(())
     }
 
-    /// A bug put in on purpose: gives the lease back first, and then ends what runs here.
-    fn give_back_too_soon(&mut self, me: &Address<ShardMessage>, epoch: Epoch) {
-        let (journal, shard) = (Arc::clone(&self.with.journal), self.with.shard);
-        let owner = Arc::clone(&self.with.owner);
-        let call = self.hold.begin();
-        let me = me.clone();
-        tokio::spawn(async move {
-            let result = journal.release(shard, &owner, epoch).await;
-            me.tell(ShardMessage::Released(call, result));
-        });
-    }
-
     fn release(&mut self, me: &Address<ShardMessage>) {
         let Phase::Releasing(epoch) = self.hold.phase else {
             return;
@@ -337,10 +320,6 @@ impl ShardState {
         }
         match result {
             Ok(()) => {
-                if let Phase::Owning(epoch) = self.hold.phase {
-                    // Only after a release that came too soon on purpose.
-                    return self.clear(me, epoch, "its shard was given up");
-                }
                 tracing::debug!(shard = %self.with.shard, "the shard was given back");
                 self.be_away(me);
                 self.proceed(me);
