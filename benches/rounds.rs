@@ -88,10 +88,11 @@ pub async fn compare(
     mut ours: impl AsyncFnMut() -> f64,
 ) -> Verdict {
     let mut rounds: Vec<Round> = Vec::new();
-    let mut before = floor().await;
+    // Boxed: a round may hold a whole client.
+    let mut before = Box::pin(floor()).await;
     loop {
-        let ours = ours().await;
-        let after = floor().await;
+        let ours = Box::pin(ours()).await;
+        let after = Box::pin(floor()).await;
         let round = Round {
             floors: [before, after],
             ours,

@@ -169,7 +169,9 @@ async fn orders_end_when_the_payment_provider_is_back() {
                 orders.push(node.check_out(&guest, &sku, "tok_approve").await);
             }
             let newest = orders.last().unwrap();
-            node.order(&guest, newest).await["status"] == "pending"
+            let order = node.order(&guest, newest).await;
+            assert_eq!(order["status"], "pending", "{order:#}");
+            true
         },
     )
     .await;
