@@ -106,7 +106,7 @@ pub async fn enter(address: &str, crowd: usize, each: usize) -> Vec<Vec<Guest>> 
         let mut connection = Connection::open(address).await;
         let mut guests = Vec::with_capacity(each);
         while guests.len() < each {
-            let (status, _, body) = connection.send(&enter).await;
+            let (status, _, body) = connection.send_patiently(&enter).await;
             assert_eq!(status, StatusCode::CREATED, "{body:?}");
             let entered: Value = serde_json::from_slice(&body).unwrap();
             let token = entered["access_token"].as_str().unwrap().to_owned();
@@ -143,7 +143,7 @@ pub async fn check(address: &str, guests: &[Vec<Guest>], writers: &[Asker]) {
     for (guests, writer) in guests.iter().zip(writers) {
         for (n, guest) in guests.iter().enumerate() {
             let changes = (writer.asked() + guests.len() - 1 - n) / guests.len();
-            let (status, _, body) = connection.send(&read(address, guest)).await;
+            let (status, _, body) = connection.send_patiently(&read(address, guest)).await;
             assert_eq!(status, StatusCode::OK, "{body:?}");
             let cart: Value = serde_json::from_slice(&body).unwrap();
             let quantity = match changes {

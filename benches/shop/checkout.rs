@@ -158,7 +158,7 @@ impl Shop {
             let mut connection = Connection::open(address).await;
             let mut said = Vec::new();
             for call in calls {
-                said.push(accepted(connection.send(call).await));
+                said.push(accepted(connection.send_patiently(call).await));
             }
             said
         });
@@ -185,7 +185,7 @@ impl Shop {
                 buyer.get("/v1/cart").await;
                 buyer.quote().await;
                 let checkout = buyer.checkout();
-                let order = accepted(buyer.connection.send(&checkout).await);
+                let order = accepted(buyer.connection.send_patiently(&checkout).await);
                 buyer.get(&order.url).await;
                 buyer.find(&order).await;
                 orders.push(order);
@@ -276,7 +276,7 @@ impl<'a> Buyer<'a> {
     }
 
     async fn send(&mut self, call: &Call, expected: StatusCode) -> bytes::Bytes {
-        let (status, _, body) = self.connection.send(call).await;
+        let (status, _, body) = self.connection.send_patiently(call).await;
         assert_eq!(status, expected, "{} {body:?}", call.uri());
         body
     }

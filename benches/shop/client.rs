@@ -8,10 +8,14 @@ use futures_util::future::join_all;
 use globalshop::clock::Clock;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::HOST;
+use hyper::header::{HOST, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::interval;
+
+/// How often somebody who was turned away comes back while the shop is prepared for a bench.
+const MOST_TRIES: u32 = 200;
 
 pub type Call = Request<Full<Bytes>>;
 
@@ -36,6 +40,20 @@ impl Connection {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Self(sender)
+    }
+
+    /// As [`Self::send`], and once more after a moment as long as the shop says that it is too busy: for
+    /// what is prepared, not for what is measured.
+    pub async fn send_patiently(&mut self, call: &Call) -> (StatusCode, HeaderMap, Bytes) {
+        let mut pause = interval(Duration::from_millis(50));
+        for _ in 0..MOST_TRIES {
+            pause.tick().await;
+            let answer = self.send(call).await;
+            if answer.0 != StatusCode::SERVICE_UNAVAILABLE {
+                return answer;
+            }
+        }
+        panic!("too busy for every one of {MOST_TRIES} tries")
     }
 
     pub async fn send(&mut self, call: &Call) -> (StatusCode, HeaderMap, Bytes) {
@@ -86,6 +104,10 @@ impl Worker for Asker {
         let call = &self.calls[self.next % self.calls.len()];
         let (status, headers, body) = self.connection.send(call).await;
         let told = !self.writes || headers.contains_key("position");
+        if status == StatusCode::SERVICE_UNAVAILABLE && headers.contains_key(RETRY_AFTER) {
+            // Turned away: nothing was done, and nothing is counted.
+            return 0;
+        }
         assert!(status == StatusCode::OK && told, "{status} {headers:?} {body:?}");
         self.next += 1;
         1

@@ -470,7 +470,7 @@ async fn idle(clock: &Clock, quick: bool) -> String {
     let mut door = Connection::open(&shop.address).await;
     let mut tokens = Vec::with_capacity(count);
     for _ in 0..count {
-        let (status, _, body) = door.send(&enter).await;
+        let (status, _, body) = door.send_patiently(&enter).await;
         assert_eq!(status, hyper::StatusCode::CREATED, "{body:?}");
         let entered: Value = serde_json::from_slice(&body).unwrap();
         tokens.push(entered["access_token"].as_str().unwrap().to_owned());
