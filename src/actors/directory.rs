@@ -99,9 +99,17 @@ impl Directories {
         let _ = self.snapshot_every.set(every);
     }
 
-    /// After how many events an entity of this kind is snapshotted.
-    pub(super) fn snapshot_every<E: Hosted>(&self) -> i64 {
-        self.snapshot_every.get().copied().unwrap_or(E::SNAPSHOT_EVERY)
+    /// Whether an entity of this kind is due for a snapshot: so many events after the last one, which was
+    /// of `last` bytes, of `since` bytes together.
+    ///
+    /// A large state waits until its events have grown as large: writing ten thousand holds down after
+    /// every five hundred more would cost a sale more than the holds themselves do, and an activation still
+    /// reads at most twice what it must.
+    pub(super) fn is_snapshot_due<E: Hosted>(&self, events: i64, since: usize, last: usize) -> bool {
+        self.snapshot_every.get().map_or_else(
+            || events >= E::SNAPSHOT_EVERY && since >= last,
+            |every| events >= *every,
+        )
     }
 
     /// The gates.

@@ -140,6 +140,9 @@ struct Outgoing<E: Hosted> {
 #[derive(Default)]
 struct SnapshotState {
     taken_at: Sequence,
+    /// How large the last one was, and the events since then.
+    bytes: usize,
+    events_bytes: usize,
     /// Captured, waiting for its ticket to be committed.
     pending: Option<(u64, Sequence, Bytes)>,
 }
@@ -258,8 +261,10 @@ impl<E: Hosted> EntityState<E> {
             self.sequence = snapshot.sequence;
             self.position = snapshot.position;
             self.snapshot.taken_at = snapshot.sequence;
+            self.snapshot.bytes = snapshot.state.len();
         }
         for recorded in &history.events {
+            self.snapshot.events_bytes += recorded.payload.len();
             if recorded.sequence != self.sequence.next() {
                 return Err(JournalFault::Unreadable {
                     place: self.with.entity.to_string(),
@@ -347,7 +352,9 @@ impl<E: Hosted> EntityState<E> {
         let after = self.sequence;
         let mut encoded = Vec::with_capacity(events.len());
         for event in events {
-            encoded.push(stored::encode::<E>(event)?);
+            let event = stored::encode::<E>(event)?;
+            self.snapshot.events_bytes += event.payload.len();
+            encoded.push(event);
         }
         for event in events {
             Entity::apply(&mut self.state, event);
@@ -384,8 +391,18 @@ impl<E: Hosted> EntityState<E> {
         if !sent {
             return Err("the writer of its shard is gone".into());
         }
-        let every = self.with.directories.snapshot_every::<E>();
-        if self.sequence.0 - self.snapshot.taken_at.0 >= every && self.snapshot.pending.is_none() {
+        let SnapshotState {
+            taken_at,
+            bytes,
+            events_bytes,
+            ..
+        } = self.snapshot;
+        let events = self.sequence.0 - taken_at.0;
+        let due = self
+            .with
+            .directories
+            .is_snapshot_due::<E>(events, events_bytes, bytes);
+        if due && self.snapshot.pending.is_none() {
             self.capture_snapshot()?;
         }
         Ok(())
@@ -495,6 +512,7 @@ impl<E: Hosted> EntityState<E> {
             operations: self.operations.iter().copied().collect(),
         };
         let bytes = stored::encode_snapshot(&resting)?;
+        (self.snapshot.bytes, self.snapshot.events_bytes) = (bytes.len(), 0);
         self.snapshot.pending = Some((self.ticket, self.sequence, bytes));
         if planted::is(Bug::SnapshotUncommitted) {
             self.keep_snapshot();

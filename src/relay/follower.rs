@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::attempt::{named, said, trace_of};
@@ -18,7 +18,7 @@ use super::course::Course;
 use super::dead_letter::NewLetter;
 use super::lane::wake;
 use super::runtime::Relay;
-use super::{ReadFault, View};
+use super::{ReadFault, View, tail};
 use crate::actors::supervise::{Address, Failure, Member};
 use crate::domain::{Kind, Shard};
 use crate::journal::{Position, Recorded};
@@ -79,7 +79,7 @@ pub(super) struct FollowerState {
     tell_now: bool,
     /// A wake-up is in the mailbox already.
     woken: Arc<AtomicBool>,
-    waker: AbortHandle,
+    _subscriber: Arc<tail::Subscriber>,
     work: JoinSet<()>,
 }
 
@@ -105,8 +105,9 @@ impl Member for Follower {
         with: FollowerArguments,
     ) -> Result<FollowerState, Failure> {
         let woken = Arc::new(AtomicBool::new(true));
-        let head = with.relay.tails().of(with.shard).watch();
-        let waker = wake(head, &woken, me, || FollowerMessage::Head);
+        let tail = with.relay.tails().of(with.shard);
+        let wants = |kind| with.view.wants(kind);
+        let subscriber = tail.subscribe(wants, wake(&woken, me, || FollowerMessage::Head));
         me.tell(FollowerMessage::Head);
         Ok(FollowerState {
             with: Arc::new(with),
@@ -116,7 +117,7 @@ impl Member for Follower {
             telling: false,
             tell_now: false,
             woken,
-            waker,
+            _subscriber: subscriber,
             work: JoinSet::new(),
         })
     }
@@ -322,10 +323,4 @@ async fn bury(with: &FollowerArguments, event: &Recorded, fault: &ReadFault) -> 
         .bury(&letter)
         .await
         .map_err(|fault| ReadFault::temporary("a dead letter could not be written", fault))
-}
-
-impl Drop for FollowerState {
-    fn drop(&mut self) {
-        self.waker.abort();
-    }
 }

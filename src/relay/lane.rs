@@ -9,15 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::attempt::{Settled, settle};
 use super::book::BookFault;
 use super::course::Course;
 use super::runtime::Relay;
-use super::tail::HeadWatch;
 use super::window::Window;
-use super::{AfterDeadLetter, Consumer};
+use super::{AfterDeadLetter, Consumer, tail};
 use crate::actors::supervise::{Address, Failure, Member};
 use crate::domain::{EntityId, Kind, Shard};
 use crate::journal::{Epoch, JournalFault, Position, Recorded};
@@ -67,7 +66,7 @@ pub(super) struct LaneState {
     failures: u32,
     /// A wake-up is in the mailbox already.
     woken: Arc<AtomicBool>,
-    waker: AbortHandle,
+    _subscriber: Arc<tail::Subscriber>,
     work: JoinSet<()>,
 }
 
@@ -90,9 +89,9 @@ impl Member for Lane {
 
     async fn start(&self, me: &Address<LaneMessage>, with: LaneArguments) -> Result<LaneState, Failure> {
         let woken = Arc::new(AtomicBool::new(false));
-        let waker = wake(with.relay.tails().of(with.shard).watch(), &woken, me, || {
-            LaneMessage::Head
-        });
+        let tail = with.relay.tails().of(with.shard);
+        let wants = |kind| with.consumer.wants(kind);
+        let subscriber = tail.subscribe(wants, wake(&woken, me, || LaneMessage::Head));
         let mut work = JoinSet::new();
         work.spawn(locate(
             with.relay.clone(),
@@ -108,7 +107,7 @@ impl Member for Lane {
             reading: false,
             failures: 0,
             woken,
-            waker,
+            _subscriber: subscriber,
             work,
         })
     }
@@ -137,23 +136,20 @@ impl Member for Lane {
     }
 }
 
-/// Tells an actor when the head of its shard moves, once until it has looked.
+/// Tells an actor that there are news, once until it has looked. Called by the tail that publishes
+/// them: a task for each lane that waits for the tail, and is woken to send this message, cost a cart
+/// write more than its own actor did.
 pub(super) fn wake<M: Send + 'static>(
-    mut head: HeadWatch,
     woken: &Arc<AtomicBool>,
     whom: &Address<M>,
     message: fn() -> M,
-) -> AbortHandle {
+) -> impl Fn() + Send + Sync + use<M> {
     let (woken, whom) = (Arc::clone(woken), whom.clone());
-    tokio::spawn(async move {
-        loop {
-            head.changed().await;
-            if !woken.swap(true, Relaxed) && !whom.tell(message()) {
-                return;
-            }
+    move || {
+        if !woken.swap(true, Relaxed) {
+            whom.tell(message());
         }
-    })
-    .abort_handle()
+    }
 }
 
 /// Finds out where the lane starts; the database may be away for a while.
@@ -316,11 +312,5 @@ impl LaneState {
                 tracing::warn!(%entity, %fault, "whether an entity still waits is not known; redrive again or restart the lane");
             }
         }
-    }
-}
-
-impl Drop for LaneState {
-    fn drop(&mut self) {
-        self.waker.abort();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use ractor::ActorCell;
 use serde::Serialize;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::book::{Book, BookFault, Standing};
 use super::course::Course;
@@ -31,6 +31,10 @@ const STANDING_AGE: Duration = Duration::from_secs(1);
 const SAVE_LIMIT: Duration = Duration::from_secs(2);
 /// Messages a lane may have waiting; their number is bounded by its window.
 const LANE_MAILBOX: u32 = 20_000;
+/// How long news that do not concern a reader wait until its position moves past them: so a busy
+/// cart does not wake every reader of orders. With what a view may wait besides, well below what a
+/// reader waits for its own write.
+const REMIND: Duration = Duration::from_millis(100);
 
 /// What a relay is made of.
 pub struct RelayArguments {
@@ -161,6 +165,7 @@ impl Relay {
             saver: Mutex::default(),
         }));
         let task = tokio::spawn(saver::run(relay.clone()));
+        tokio::spawn(remind(Arc::downgrade(&relay.0)));
         *relay.0.saver.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         relay
     }
@@ -391,6 +396,21 @@ impl fmt::Debug for Relay {
         f.debug_struct("Relay")
             .field("readers", &names)
             .finish_non_exhaustive()
+    }
+}
+
+/// Moves the positions of readers past what does not concern them, now and then, as long as there is
+/// a relay.
+async fn remind(relay: Weak<Parts>) {
+    while let Some((tails, clock)) = relay
+        .upgrade()
+        .map(|parts| (parts.tails.clone(), parts.clock.clone()))
+    {
+        // The relay may end while nothing happens: then nobody need be reminded.
+        if timeout(REMIND * 50, tails.unsaid()).await.is_ok() {
+            clock.sleep(REMIND).await;
+            tails.iter().for_each(super::Tail::remind);
+        }
     }
 }
 

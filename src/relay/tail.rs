@@ -4,13 +4,14 @@
 //! further behind than the ring reaches reads the journal.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::domain::{Shard, ShardCount};
+use crate::domain::{Kind, Shard, ShardCount};
 use crate::journal::{Journal, JournalFault, Position, Recorded};
 
 /// How many events a tail keeps.
@@ -18,12 +19,34 @@ const EVENT_LIMIT: usize = 4_096;
 /// How many payload bytes a tail keeps.
 const BYTE_LIMIT: usize = 4 << 20;
 
+/// Somebody who follows a tail and is told of news.
+///
+/// News of a kind it wants it hears at once, on the publisher's thread, so it must be quick. Of other
+/// news it is told when [`Tail::remind`] is called: they only move its position.
+pub struct Subscriber {
+    wants: [bool; Kind::ALL.len()],
+    news: Box<dyn Fn() + Send + Sync>,
+    /// There was something it was not told of.
+    behind: AtomicBool,
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("wants", &self.wants)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The newest committed events of one shard.
 #[derive(Debug)]
 pub struct Tail {
     shard: Shard,
     ring: Mutex<Ring>,
     head: Arc<Head>,
+    subscribers: Mutex<Vec<Weak<Subscriber>>>,
+    /// Rung when a subscriber of any shard has something to be reminded of.
+    unsaid: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -43,11 +66,13 @@ struct Head {
 }
 
 impl Head {
-    /// Moves the head up, and wakes whoever waits for that.
-    fn raise(&self, to: Position) {
-        if self.position.fetch_max(to.0, SeqCst) < to.0 {
+    /// Moves the head up, and wakes whoever waits for that. Whether it was lower.
+    fn raise(&self, to: Position) -> bool {
+        let moves = self.position.fetch_max(to.0, SeqCst) < to.0;
+        if moves {
             self.moved.notify_waiters();
         }
+        moves
     }
 }
 
@@ -76,11 +101,61 @@ impl HeadWatch {
 }
 
 impl Tail {
-    fn new(shard: Shard) -> Self {
+    fn new(shard: Shard, unsaid: Arc<Notify>) -> Self {
         Self {
             shard,
             ring: Mutex::default(),
             head: Arc::default(),
+            subscribers: Mutex::default(),
+            unsaid,
+        }
+    }
+
+    /// Has `news` called whenever there are events of a kind that somebody `wants`, until the subscriber
+    /// is dropped.
+    pub fn subscribe(
+        &self,
+        wants: impl Fn(Kind) -> bool,
+        news: impl Fn() + Send + Sync + 'static,
+    ) -> Arc<Subscriber> {
+        let subscriber = Arc::new(Subscriber {
+            wants: Kind::ALL.map(wants),
+            news: Box::new(news),
+            behind: AtomicBool::new(false),
+        });
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.retain(|known| known.strong_count() > 0);
+        subscribers.push(Arc::downgrade(&subscriber));
+        subscriber
+    }
+
+    /// Tells subscribers of what did not concern them, so that their positions move on.
+    pub fn remind(&self) {
+        let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
+            if subscriber.behind.swap(false, Relaxed) {
+                (subscriber.news)();
+            }
+        }
+    }
+
+    fn tell(&self, happened: [bool; Kind::ALL.len()]) {
+        let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsaid = false;
+        for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
+            if happened
+                .iter()
+                .zip(&subscriber.wants)
+                .any(|(new, wanted)| *new && *wanted)
+            {
+                subscriber.behind.store(false, Relaxed);
+                (subscriber.news)();
+            } else {
+                unsaid |= !subscriber.behind.swap(true, Relaxed);
+            }
+        }
+        if unsaid {
+            self.unsaid.notify_one();
         }
     }
 
@@ -98,15 +173,20 @@ impl Tail {
             *ring = Ring::default();
         }
         drop(ring);
-        self.head.raise(head);
+        if self.head.raise(head) {
+            // Whatever it was that came before.
+            self.tell([true; Kind::ALL.len()]);
+        }
     }
 
     /// Adds events that were just committed: the ones right after those before.
     pub fn publish(&self, events: impl IntoIterator<Item = Arc<Recorded>>) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut head = None;
+        let mut happened = [false; Kind::ALL.len()];
         for event in events {
             head = Some(event.position);
+            happened[event.entity.kind() as usize] = true;
             ring.bytes += event.payload.len();
             ring.events.push_back(event);
         }
@@ -119,6 +199,7 @@ impl Tail {
         drop(ring);
         if let Some(head) = head {
             self.head.raise(head);
+            self.tell(happened);
         }
     }
 
@@ -177,25 +258,38 @@ impl Tail {
 
 /// The tails of all shards.
 #[derive(Clone, Debug)]
-pub struct Tails(Arc<[Tail]>);
+pub struct Tails {
+    tails: Arc<[Tail]>,
+    unsaid: Arc<Notify>,
+}
 
 impl Tails {
     /// An empty tail for each shard.
     #[must_use]
     pub fn new(shards: ShardCount) -> Self {
-        Self(shards.all().map(Tail::new).collect())
+        let unsaid = Arc::new(Notify::new());
+        let tail = |shard| Tail::new(shard, Arc::clone(&unsaid));
+        Self {
+            tails: shards.all().map(tail).collect(),
+            unsaid,
+        }
     }
 
     /// The tail of a shard.
     #[must_use]
     pub fn of(&self, shard: Shard) -> &Tail {
         // Shards come from the same count, so the index is always there.
-        &self.0[usize::from(shard.0) % self.0.len()]
+        &self.tails[usize::from(shard.0) % self.tails.len()]
     }
 
     /// Every tail.
     pub fn iter(&self) -> impl Iterator<Item = &Tail> {
-        self.0.iter()
+        self.tails.iter()
+    }
+
+    /// Waits until some subscriber has something to be [reminded](Tail::remind) of.
+    pub async fn unsaid(&self) {
+        self.unsaid.notified().await;
     }
 }
 
@@ -232,5 +326,37 @@ mod tests {
         assert_eq!(tail.head(), Position(13));
         tail.publish((14..14 + i64::try_from(EVENT_LIMIT).unwrap()).map(event));
         assert_eq!(tail.recent(Position(12), 9), None);
+    }
+
+    #[test]
+    fn a_follower_hears_at_once_of_what_it_wants_and_later_of_the_rest() {
+        let tails = Tails::new(ShardCount::DEFAULT);
+        let tail = tails.of(Shard(0));
+        let heard = |kind| {
+            let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counted = Arc::clone(&count);
+            let subscriber = tail.subscribe(
+                move |other| other == kind,
+                move || {
+                    counted.fetch_add(1, Relaxed);
+                },
+            );
+            (subscriber, count)
+        };
+        let (carts, cart_news) = heard(Kind::Cart);
+        let (_orders, order_news) = heard(Kind::Order);
+        let counts = || (cart_news.load(Relaxed), order_news.load(Relaxed));
+        tail.publish([event(1)]);
+        tail.publish([event(2)]);
+        assert_eq!(counts(), (2, 0));
+        tail.remind();
+        tail.remind();
+        assert_eq!(counts(), (2, 1), "reminded once of both");
+        tail.start_at(Position(9));
+        assert_eq!(counts(), (3, 2), "nobody knows what came before");
+        drop(carts);
+        tail.publish([event(10)]);
+        tail.remind();
+        assert_eq!(counts(), (3, 3));
     }
 }
