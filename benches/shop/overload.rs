@@ -283,7 +283,7 @@ async fn slow_neighbour(clock: &Clock) -> (String, tokio_util::task::AbortOnDrop
     let serving = async move {
         axum::serve(listener, Router::new().route("/", handler))
             .await
-            .unwrap()
+            .unwrap();
     };
     (
         address,
