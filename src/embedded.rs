@@ -338,16 +338,22 @@ async fn wait_until_ready(folder: &Folder) -> Result<(), EmbeddedFault> {
                 close(connection).await;
                 return safe;
             }
-            Ok(Err(sqlx::Error::Database(refusal))) if refusal.code().as_deref() != Some("57P03") => {
+            Ok(Err(sqlx::Error::Database(refusal))) if !may_pass(refusal.code().as_deref()) => {
                 return Err(EmbeddedFault::Database {
                     doing,
                     source: sqlx::Error::Database(refusal),
                 });
             }
-            // No socket yet, still starting up (57P03), or too busy to answer.
+            // No socket yet, not ready yet, or too busy to answer.
             Ok(Err(_)) | Err(_) => sleep(READY_POLL).await,
         }
     }
+}
+
+/// Whether a server that refuses a connection with this SQLSTATE may take one a moment later: it is
+/// starting, or stops after a crash (57P01 to 57P03), or whoever lost a connection took all places (53300).
+fn may_pass(code: Option<&str>) -> bool {
+    matches!(code, Some("57P01" | "57P02" | "57P03" | "53300"))
 }
 
 async fn create_database(folder: &Folder) -> Result<(), EmbeddedFault> {

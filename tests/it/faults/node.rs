@@ -325,7 +325,13 @@ impl Node {
             .unwrap()
             .iter()
             .find(|product| product["availability"] == "in_stock");
-        in_stock.unwrap()["sku"].as_str().unwrap().to_owned()
+        let sku = in_stock.unwrap()["sku"].as_str().unwrap().to_owned();
+        // More than all the shoppers of a test buy of it meanwhile.
+        let body = json!({"delta": 10_000, "reason": "delivery"});
+        let path = format!("/v1/stock/{sku}/adjustments");
+        let seller = self.token("seller");
+        self.ask(Method::POST, &path, Some(&seller), Some(&body)).await;
+        sku
     }
 
     /// The readiness probe: the status, and what the node waits for.
