@@ -13,6 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Edge;
+use super::overload::{Aside, Seat};
 use super::problem::{Fault, Problem, kind};
 use super::shape;
 
@@ -167,16 +168,27 @@ pub async fn read(request: Request, limit: usize) -> Result<(HeaderMap, Bytes), 
         drain(body).await;
         return Err(too_large());
     }
-    match tokio::time::timeout(ARRIVAL_LIMIT, collect(body, limit)).await {
-        Ok(Ok(bytes)) => Ok((parts.headers, bytes)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Problem::new(&kind::MALFORMED)
-            .detail("The body could not be read.")
-            .cause(error.to_string())),
-        Err(_) => {
-            Err(Problem::new(&kind::TOO_SLOW).header(header::CONNECTION, HeaderValue::from_static("close")))
-        }
-    }
+    let arrival =
+        async {
+            match tokio::time::timeout(ARRIVAL_LIMIT, collect(body, limit)).await {
+                Ok(Ok(bytes)) => Ok(bytes),
+                Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+                Ok(Err(error)) => Err(Problem::new(&kind::MALFORMED)
+                    .detail("The body could not be read.")
+                    .cause(error.to_string())),
+                Err(_) => Err(Problem::new(&kind::TOO_SLOW)
+                    .header(header::CONNECTION, HeaderValue::from_static("close"))),
+            }
+        };
+    // Who waits for a slow client takes nobody's place.
+    let arrived = match parts.extensions.get::<Seat>() {
+        Some(seat) => seat.aside(arrival).await.map_err(|aside| match aside {
+            Aside::Failed(problem) => problem,
+            Aside::Shed(shed) => shed.problem(),
+        }),
+        None => arrival.await,
+    };
+    Ok((parts.headers, arrived?))
 }
 
 async fn collect(body: Body, limit: usize) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {

@@ -18,7 +18,7 @@ use futures_util::FutureExt as _;
 use super::Edge;
 use super::exchange::{Exchange, Peer};
 use super::headers;
-use super::overload::{Class, Shed};
+use super::overload::{Class, Seat, Shed};
 use super::pages;
 use super::problem::{self, Problem, kind};
 use super::trace::{Answered, TRACEPARENT, Trace};
@@ -35,8 +35,8 @@ const FIELDS_MAX: usize = 100;
 /// The one middleware; see the module.
 pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
     let class = Class::of(request.method(), request.uri().path(), request.uri().query());
-    let mut place = match edge.room.enter(class).await {
-        Ok(place) => place,
+    let seat = match Seat::take(&edge.room, class).await {
+        Ok(seat) => seat,
         Err(shed) => return turn_away(&edge, request.uri().path(), request.headers(), shed),
     };
     let address = address(&edge, &request);
@@ -52,6 +52,7 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     let wants_page = pages::is_page_request(&path, request.headers());
     let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     request.extensions_mut().insert(exchange.clone());
+    request.extensions_mut().insert(seat.clone());
 
     let mut answer = match admit(&edge, class, &request, &exchange) {
         Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
@@ -68,8 +69,7 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
     if let Some(met) = problem.take_if(|met| met.kind() == &kind::UNAVAILABLE && edge.journal.is_full()) {
         problem = Some(met.because(&kind::DISK_FULL));
     }
-    place.answered(answer.status(), problem.as_ref());
-    drop(place);
+    seat.answered(answer.status(), problem.as_ref());
     if let Some(problem) = problem.as_ref().filter(|_| !is_page(&answer)) {
         let trace = exchange.trace().id();
         if wants_page {

@@ -11,6 +11,8 @@
 //! [`QUIET`] has passed without anybody turned away; then a place that becomes free goes to whoever comes
 //! next. Who is turned away is told so at once and cheaply, on a connection that stays open.
 //!
+//! A call whose body is still to come gives its place back until it is there ([`seat`]).
+//!
 //! While that lasts, extras are left out ([`brownout`]). All of it ends by itself.
 //!
 //! **Invariants:** never more than `in_flight` calls and as many more of the operators' as they have
@@ -19,6 +21,7 @@
 mod brownout;
 mod class;
 mod limit;
+mod seat;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -33,6 +36,7 @@ use tokio::time::{Instant, timeout};
 
 pub use self::brownout::{BROWN_OUT, BrownOut};
 pub use self::class::Class;
+pub use self::seat::{Aside, Seat};
 
 use self::brownout::{Switch, left_out};
 use self::limit::Limit;

@@ -2,6 +2,8 @@
 //! who still gets through; what is left out meanwhile; and that all of it ends by itself.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use globalshop::accounts::{Role, SigningKey, long_token};
@@ -10,9 +12,13 @@ use globalshop::config::Settings;
 use globalshop::load::client::{Answer, Call, Client, Target};
 use globalshop::node::{Node, Plan};
 use serde_json::{Value, json};
-use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::database;
 use crate::edge::eur;
@@ -23,6 +29,8 @@ use crate::scratch::Scratch;
 struct Small {
     node: Node,
     address: SocketAddr,
+    database: PgConnectOptions,
+    target: Target,
     client: Client,
     seller: String,
     operator: String,
@@ -33,7 +41,8 @@ impl Small {
     async fn open() -> Self {
         let data = Scratch::new();
         let mut settings = Settings::load(None).unwrap();
-        settings.journal.database = Some(database::fresh_options().await.to_url_lossy().to_string());
+        let database = database::fresh_options().await;
+        settings.journal.database = Some(database.to_url_lossy().to_string());
         settings.limits.in_flight = 4;
         let clock = Clock::system();
         let plan = Plan {
@@ -49,7 +58,9 @@ impl Small {
         Self {
             node,
             address,
-            client: Client::new(target, Duration::from_secs(60)),
+            database,
+            client: Client::new(target.clone(), Duration::from_secs(60)),
+            target,
             seller: token(Role::Seller),
             operator: token(Role::Operator),
             _data: data,
@@ -83,21 +94,71 @@ impl Small {
         "SMALL-1".to_owned()
     }
 
-    /// Callers who promise a body and never send it: each keeps a place until it hangs up.
-    async fn dawdlers(&self, head: &str, places: usize) -> Vec<TcpStream> {
-        let mut dawdlers = Vec::new();
+    /// Takes this many places: with calls that need a table which is locked. They have no body, so that they
+    /// never step aside, and whose database gives up on the lock comes again at once.
+    async fn crowd(&self, table: &str, call: &Call, places: usize) -> Crowd {
+        let mut lock = self.database.connect().await.unwrap();
+        sqlx::query("begin").execute(&mut lock).await.unwrap();
+        let statement = format!("lock table {table} in access exclusive mode");
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut lock)
+            .await
+            .unwrap();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let mut callers = JoinSet::new();
         for _ in 0..places {
-            dawdlers.push(
-                self.say(&format!("{head}Host: x\r\nContent-Length: 100\r\n\r\n"))
-                    .await,
-            );
+            let (call, begun) = (call.clone(), Arc::clone(&begun));
+            let mut client = Client::new(self.target.clone(), Duration::from_secs(60));
+            callers.spawn(async move {
+                loop {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    let answer = client.send(&call).await.unwrap();
+                    if answer.status != 503 {
+                        return answer.status.as_u16();
+                    }
+                }
+            });
         }
-        eventually("the dawdlers have their places", async || {
-            let load = self.node.room().load();
-            if load == (places, 0) { Ok(()) } else { Err(load) }
+        Crowd {
+            lock,
+            places,
+            begun,
+            callers,
+        }
+    }
+
+    /// What the shop says while every place of the crowd is taken, from before it is asked until after it
+    /// has answered; asks again as long as that was not so.
+    async fn meanwhile<T>(&mut self, crowd: &Crowd, mut ask: impl AsyncFnMut(&mut Self) -> T) -> T {
+        eventually("every place of the crowd is taken", async || {
+            // In this order: whoever leaves after the first look can only be back with one call more.
+            let begun = crowd.begun.load(Ordering::SeqCst);
+            let before = self.node.room().load();
+            if before.0 != crowd.places {
+                return Err((before, before));
+            }
+            let said = ask(&mut *self).await;
+            let after = self.node.room().load();
+            if after.0 == crowd.places && crowd.begun.load(Ordering::SeqCst) == begun {
+                Ok(said)
+            } else {
+                Err((before, after))
+            }
         })
-        .await;
-        dawdlers
+        .await
+    }
+
+    /// The answer to a call that is made while the places are taken.
+    async fn ask_meanwhile(&mut self, crowd: &Crowd, call: &Call) -> Answer {
+        self.meanwhile(crowd, async |shop: &mut Self| shop.ask(call).await)
+            .await
+    }
+
+    /// As [`Self::expect`], while the places are taken.
+    async fn expect_meanwhile(&mut self, crowd: &Crowd, call: &Call, status: u16) -> Value {
+        let answer = self.ask_meanwhile(crowd, call).await;
+        assert_eq!(answer.status.as_u16(), status, "{} {answer:?}", call.path());
+        answer.json().unwrap_or(Value::Null)
     }
 
     async fn say(&self, bytes: &str) -> TcpStream {
@@ -115,10 +176,31 @@ impl Small {
     }
 }
 
-/// Reads until the end of the body of an answer that is a refusal.
+/// Calls that take long, and what keeps them.
+struct Crowd {
+    lock: PgConnection,
+    places: usize,
+    /// How many calls there have been.
+    begun: Arc<AtomicUsize>,
+    callers: JoinSet<u16>,
+}
+
+impl Crowd {
+    /// Lets them go on; each is answered so.
+    async fn dissolve(self, status: u16) {
+        self.lock.close().await.unwrap();
+        let answered = timeout(Duration::from_secs(60), self.callers.join_all()).await;
+        assert_eq!(answered.unwrap(), vec![status; self.places]);
+    }
+}
+
+/// Reads until the end of the body of an answer that is a refusal; of any other only the beginning.
 async fn refusal(stream: &mut TcpStream) -> String {
     let mut text = String::new();
-    while !text.contains("trace_id") || !text.ends_with('}') {
+    let refuses = "HTTP/1.1 503";
+    while text.len() < refuses.len()
+        || (text.starts_with(refuses) && !(text.contains("trace_id") && text.ends_with('}')))
+    {
         let mut bytes = [0; 4_096];
         let read = stream.read(&mut bytes).await.unwrap();
         assert!(read > 0, "closed after {text:?}");
@@ -138,8 +220,11 @@ async fn who_pays_gets_through_while_who_looks_around_is_turned_away() {
     let look = Call::get("/v1/products");
     shop.expect(&look, 200).await;
 
-    let dawdlers = shop.dawdlers(SIGN_IN, 3).await;
-    let refused = shop.ask(&look).await;
+    // Once the shopper is known, only who asks about accounts needs their table.
+    shop.expect(&Call::get("/v1/me").bearer(&token), 200).await;
+    let me = Call::get("/v1/me").bearer(&shop.seller);
+    let crowd = shop.crowd("customer", &me, 3).await;
+    let refused = shop.ask_meanwhile(&crowd, &look).await;
     assert_eq!(refused.status, 503);
     assert_eq!(refused.header("content-type"), Some("application/problem+json"));
     let pause = refused.retry_after().unwrap().as_secs();
@@ -152,30 +237,37 @@ async fn who_pays_gets_through_while_who_looks_around_is_turned_away() {
     assert!(refused.header("traceparent").unwrap().contains(&problem.trace_id));
     assert_eq!(refused.header("x-content-type-options"), Some("nosniff"));
     let page = Call::get("/").header(hyper::header::ACCEPT, "text/html");
-    let page = shop.ask(&page).await;
+    let page = shop.ask_meanwhile(&crowd, &page).await;
     assert_eq!(page.status, 503);
     assert!(page.header("content-type").unwrap().starts_with("text/html"));
     assert!(page.retry_after().is_some() && page.header("traceparent").is_some());
 
     // Nothing of the body is waited for, and the connection serves another call where there was none.
     let huge = format!("{SIGN_IN}Host: x\r\nContent-Length: 1000000000\r\n\r\n");
+    let said = shop
+        .meanwhile(&crowd, async |shop: &mut Small| {
+            refusal(&mut shop.say(&huge).await).await
+        })
+        .await;
+    assert!(said.starts_with("HTTP/1.1 503"), "{said}");
+    let look_again = "GET /v1/products HTTP/1.1\r\nHost: x\r\n\r\n";
+    let said = shop
+        .meanwhile(&crowd, async |shop: &mut Small| {
+            let mut kept = shop.say(look_again).await;
+            let first = refusal(&mut kept).await;
+            kept.write_all(look_again.as_bytes()).await.unwrap();
+            [first, refusal(&mut kept).await]
+        })
+        .await;
     assert!(
-        refusal(&mut shop.say(&huge).await)
-            .await
-            .starts_with("HTTP/1.1 503")
+        said.iter().all(|said| said.starts_with("HTTP/1.1 503")),
+        "{said:?}"
     );
-    let mut kept = shop.say("GET /v1/products HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    for _ in 0..2 {
-        assert!(refusal(&mut kept).await.starts_with("HTTP/1.1 503"));
-        kept.write_all(b"GET /v1/products HTTP/1.1\r\nHost: x\r\n\r\n")
-            .await
-            .unwrap();
-    }
 
     let line = Call::put(format!("/v1/cart/lines/{sku}"))
         .bearer(&token)
         .json(&json!({"quantity": 1}));
-    shop.expect(&line, 200).await;
+    shop.expect_meanwhile(&crowd, &line, 200).await;
     let checkout = json!({
         "email": "ada@example.org",
         "shipping_address": {"name": "Ada", "line1": "Unter den Linden 1", "city": "Berlin",
@@ -186,16 +278,16 @@ async fn who_pays_gets_through_while_who_looks_around_is_turned_away() {
         .bearer(&token)
         .key("c")
         .json(&checkout);
-    let accepted = shop.expect(&checkout, 202).await;
+    let accepted = shop.expect_meanwhile(&crowd, &checkout, 202).await;
     let order = Call::get(accepted["status_url"].as_str().unwrap()).bearer(&token);
-    shop.expect(&order, 200).await;
+    shop.expect_meanwhile(&crowd, &order, 200).await;
     for path in ["/healthz", "/readyz", "/metrics"] {
-        shop.expect(&Call::get(path), 200).await;
+        shop.expect_meanwhile(&crowd, &Call::get(path), 200).await;
     }
     let tree = Call::get("/ops/v1/tree").bearer(&shop.operator);
-    shop.expect(&tree, 200).await;
+    shop.expect_meanwhile(&crowd, &tree, 200).await;
 
-    drop((dawdlers, kept));
+    crowd.dissolve(200).await;
     shop.is_empty().await;
     shop.expect(&look, 200).await;
     shop.node.stop().await;
@@ -208,20 +300,14 @@ async fn extras_are_left_out_while_it_lasts_and_come_back() {
     let page = Call::get("/p/a-small-thing").header(hyper::header::ACCEPT, "text/html");
     assert_eq!(shop.ask(&page).await.header("brown-out"), None);
 
-    let seller = shop.seller.clone();
-    let head = format!(
-        "POST /v1/products HTTP/1.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {seller}\r\n\
-         Idempotency-Key: dawdler\r\n"
-    );
+    let read = Call::get(format!("/v1/imports/{}", Uuid::nil())).bearer(&shop.seller);
     // One place is enough for who looks around; there is none for the rest.
-    let dawdlers = shop.dawdlers(&head, 2).await;
+    let crowd = shop.crowd("import", &read, 2).await;
     let mut asked = 0;
     let list = eventually("facets are left out", async || {
         asked += 1;
-        let search = shop
-            .ask(&Call::get(format!("/v1/products?q=thing&min_price={asked}")))
-            .await;
-        assert_eq!(search.status, 503);
+        let search = Call::get(format!("/v1/products?q=thing&min_price={asked}"));
+        shop.expect_meanwhile(&crowd, &search, 503).await;
         let list = shop
             .ask(&Call::get(format!("/v1/products?min_price={asked}")))
             .await;
@@ -240,7 +326,8 @@ async fn extras_are_left_out_while_it_lasts_and_come_back() {
         (&json!(0), &json!(false))
     );
     eventually("suggestions are left out", async || {
-        assert_eq!(shop.ask(&Call::get("/v1/products?q=thing")).await.status, 503);
+        let search = Call::get("/v1/products?q=thing");
+        shop.expect_meanwhile(&crowd, &search, 503).await;
         let seen = shop.ask(&page).await;
         assert_eq!(seen.status, 200);
         match seen.header("brown-out") {
@@ -250,7 +337,7 @@ async fn extras_are_left_out_while_it_lasts_and_come_back() {
     })
     .await;
 
-    drop(dawdlers);
+    crowd.dissolve(404).await;
     shop.is_empty().await;
     let list = eventually("everything is back", async || {
         asked += 1;

@@ -178,3 +178,33 @@ async fn of_the_slow_the_least_important_gives_way() {
         "{state:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_own_client_takes_nobodys_place() {
+    let room = room(1, 0);
+    let slow = Seat::take(&room, Class::Checkout).await.unwrap();
+    assert!(slow.aside(async { Ok::<_, ()>("here at once") }).await.is_ok());
+    assert_eq!(room.load(), (1, 0));
+    let (send, body) = oneshot::channel();
+    let waiting = tokio::spawn({
+        let slow = slow.clone();
+        async move { slow.aside(body).await.unwrap() }
+    });
+    while room.load().0 > 0 {
+        tokio::task::yield_now().await;
+    }
+    let other = Seat::take(&room, Class::Checkout).await.unwrap();
+    other.answered(StatusCode::OK, None);
+    send.send("here at last").unwrap();
+    assert_eq!(waiting.await.unwrap(), "here at last");
+    assert_eq!(room.load(), (1, 0));
+    slow.answered(StatusCode::OK, None);
+    assert_eq!(room.load(), (0, 0));
+    // Whose body comes when there is no place any more is told so, as at the door.
+    let late = Seat::take(&room, Class::Checkout).await.unwrap();
+    let other = async {
+        tokio::task::yield_now().await;
+        Ok::<_, ()>(Seat::take(&room, Class::Checkout).await.unwrap())
+    };
+    assert!(matches!(late.aside(other).await, Err(Aside::Shed(_))));
+}
