@@ -91,7 +91,7 @@ pub struct LoadArgs {
     /// How long one call may take, in seconds.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
-    /// How long an order may take to its end, in seconds.
+    /// How long an order may take to its end, and then to give an authorisation back, in seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub end_within: u64,
     /// An operator's token: asks for the invariants after the run.

@@ -14,8 +14,6 @@ use super::live::{Live, LiveFault, OrderWatch};
 use super::shopper::{Lost, Shopper, chain};
 use super::wire::{Accepted, Order};
 
-/// How long after its end an order may take to give an authorisation back.
-const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const SLOWEST_POLL: Duration = Duration::from_millis(500);
 
@@ -240,9 +238,10 @@ async fn poll(
     }
 }
 
-/// The ended order, once an authorisation it no longer needs is given back (or it has had time to).
+/// The ended order, once an authorisation it no longer needs is given back, which may take as long again
+/// as the end: the provider may be away just then.
 pub async fn settled_order(shopper: &mut Shopper, accepted: &Accepted) -> Result<Order, Lost> {
-    let until = shopper.run.clock.instant() + SETTLED_WITHIN;
+    let until = shopper.run.clock.instant() + Duration::from_secs(shopper.run.args.end_within);
     let settled = |order: &Order| order.status != "cancelled" || order.payment.status != "authorised";
     if let Some(order) = poll(shopper, accepted, until, settled).await? {
         return Ok(order);
