@@ -1,8 +1,8 @@
 //! One shopper's HTTP/1.1 connection: keep-alive, no delay, a deadline on everything.
 //!
 //! It shares two cores with the server it measures, so it is built directly on hyper's connection:
-//! no pool, no redirects, no cookies, no TLS. It never repeats a request that may have been seen by
-//! the server; whoever wants that decides it with the same key in hand (see [`super::shopper`]).
+//! no pool, no redirects, no cookies, no TLS. It never repeats a write that may have been seen by the
+//! server; whoever wants that decides it with the same key in hand (see [`super::shopper`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -309,8 +309,8 @@ impl Client {
         outcome
     }
 
-    /// A kept connection may have been closed while it was idle: a request that provably never left
-    /// goes out once more, on a fresh one.
+    /// A kept connection may have been closed while it was idle: a request that provably never left, or
+    /// that only reads (RFC 9110 §9.2.2), goes out once more, on a fresh one.
     async fn attempt(&mut self, call: &Call) -> Result<Answer, CallFault> {
         let mut request = call.request(&self.target)?;
         if let Some(sender) = self.sender.as_mut()
@@ -320,6 +320,7 @@ impl Client {
                 Ok(response) => return read(response).await,
                 Err(mut fault) => match fault.take_message() {
                     Some(unsent) => request = unsent,
+                    None if call.method.is_safe() => request = call.request(&self.target)?,
                     None => return Err(CallFault::Broken(fault.into_error().into())),
                 },
             }
@@ -444,6 +445,32 @@ mod tests {
         assert_eq!(gone.word(), "unreachable");
         let unsendable = client.send(&Call::get("/").bearer("a\nb")).await.unwrap_err();
         assert_eq!(unsendable.word(), "unsendable");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_closes_upon_a_question_is_replaced_for_those_who_only_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let mut asked = [0; 1024];
+            // Answers the first question on each connection and hangs up on the second.
+            for _ in 0..2 {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                socket.read(&mut asked).await.unwrap();
+                socket
+                    .write_all(b"HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\n{}")
+                    .await
+                    .unwrap();
+                socket.read(&mut asked).await.unwrap();
+            }
+        });
+        let mut client = Client::new(Target::resolve(&url).await.unwrap(), Duration::from_secs(5));
+        for _ in 0..2 {
+            client.send(&Call::get("/")).await.unwrap();
+        }
+        let broken = client.send(&Call::put("/")).await.unwrap_err();
+        assert_eq!(broken.word(), "broken");
+        server.await.unwrap();
     }
 
     #[test]
