@@ -456,12 +456,12 @@ mod tests {
             // Answers the first question on each connection and hangs up on the second.
             for _ in 0..2 {
                 let (mut socket, _) = listener.accept().await.unwrap();
-                socket.read(&mut asked).await.unwrap();
+                assert_ne!(socket.read(&mut asked).await.unwrap(), 0);
                 socket
                     .write_all(b"HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\n{}")
                     .await
                     .unwrap();
-                socket.read(&mut asked).await.unwrap();
+                assert_ne!(socket.read(&mut asked).await.unwrap(), 0);
             }
         });
         let mut client = Client::new(Target::resolve(&url).await.unwrap(), Duration::from_secs(5));
