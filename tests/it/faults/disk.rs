@@ -171,7 +171,7 @@ async fn a_full_disk_refuses_writes_and_goes_on_by_itself() {
     holds_for("what can be read is read", Duration::from_secs(3), async || {
         node.ask(Method::GET, "/v1/cart", Some(&guest), None).await["version"] == seen["version"]
             && node.order(&guest, &order).await["status"] == "confirmed"
-            && !node.sku().await.is_empty()
+            && node.shows_products().await
             && node.readiness().await.0 == 200
     })
     .await;
@@ -199,7 +199,7 @@ async fn a_full_disk_refuses_writes_and_goes_on_by_itself() {
         Duration::from_secs(10),
         async || {
             node.is_running()
-                && !node.sku().await.is_empty()
+                && node.shows_products().await
                 && node.readiness().await == (503, json!(["the database"]))
                 && refused(&node, &guest, &sku).await == Ok(())
         },

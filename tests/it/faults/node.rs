@@ -317,6 +317,12 @@ impl Node {
         guest["access_token"].as_str().unwrap().to_owned()
     }
 
+    /// Whether the catalogue is served.
+    pub async fn shows_products(&self) -> bool {
+        let page = self.ask(Method::GET, "/v1/products?limit=50", None, None).await;
+        page["items"].as_array().is_some_and(|items| items.len() == 50)
+    }
+
     /// A SKU there is plenty of.
     pub async fn sku(&self) -> String {
         let page = self.ask(Method::GET, "/v1/products?limit=50", None, None).await;
