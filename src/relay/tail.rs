@@ -172,20 +172,31 @@ impl Tail {
         if newest != head {
             *ring = Ring::default();
         }
+        let moved = self.head.raise(head);
         drop(ring);
-        if self.head.raise(head) {
+        if moved {
             // Whatever it was that came before.
             self.tell([true; Kind::ALL.len()]);
         }
     }
 
     /// Adds events that were just committed: the ones right after those before.
+    ///
+    /// A node that stood still may hear of its own old append only after the shard was elsewhere and came
+    /// back: those events lie before [`Self::start_at`] and are in the journal, where readers look for them.
     pub fn publish(&self, events: impl IntoIterator<Item = Arc<Recorded>>) {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut head = None;
+        let mut newest = self.head();
         let mut happened = [false; Kind::ALL.len()];
         for event in events {
-            head = Some(event.position);
+            if event.position <= newest {
+                continue;
+            }
+            if event.position != newest.next() {
+                // Readers find what is missing in the journal; with a hole the ring would hide it.
+                *ring = Ring::default();
+            }
+            newest = event.position;
             happened[event.entity.kind() as usize] = true;
             ring.bytes += event.payload.len();
             ring.events.push_back(event);
@@ -196,9 +207,9 @@ impl Tail {
                 None => break,
             }
         }
+        let moved = self.head.raise(newest);
         drop(ring);
-        if let Some(head) = head {
-            self.head.raise(head);
+        if moved {
             self.tell(happened);
         }
     }
@@ -326,6 +337,22 @@ mod tests {
         assert_eq!(tail.head(), Position(13));
         tail.publish((14..14 + i64::try_from(EVENT_LIMIT).unwrap()).map(event));
         assert_eq!(tail.recent(Position(12), 9), None);
+    }
+
+    #[test]
+    fn what_is_told_late_hides_nothing_that_came_after() {
+        let tails = Tails::new(ShardCount::DEFAULT);
+        let tail = tails.of(Shard(0));
+        tail.publish((1..=5).map(event));
+        // The shard was elsewhere, and 6 was written here before.
+        tail.start_at(Position(14));
+        tail.publish([event(6)]);
+        tail.publish([event(15)]);
+        assert_eq!(tail.recent(Position(14), 9), Some(vec![event(15)]));
+        assert_eq!(tail.recent(Position(5), 9), None);
+        tail.publish([event(17)]);
+        assert_eq!(tail.recent(Position(15), 9), None);
+        assert_eq!(tail.recent(Position(16), 9), Some(vec![event(17)]));
     }
 
     #[test]
