@@ -129,7 +129,7 @@ pub fn writes(address: &str, sku: &str, guests: &[Guest]) -> Vec<Call> {
         .collect()
 }
 
-fn reads(address: &str, guests: &[Guest]) -> Vec<Call> {
+pub fn reads(address: &str, guests: &[Guest]) -> Vec<Call> {
     guests.iter().map(|guest| read(address, guest)).collect()
 }
 

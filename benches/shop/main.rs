@@ -1,7 +1,7 @@
 //! The shop against what stands below it, as `docs/PERFORMANCE.md` explains.
 //!
 //! ```text
-//! cargo bench --bench shop [-- [--quick] [journal] [cart] [reserve] [checkout] [journey] [live] [tax] [recovery] [import]]
+//! cargo bench --bench shop [-- [--quick] [journal] [cart] [reserve] [checkout] [journey] [live] [tax] [recovery] [overload] [import]]
 //! ```
 //!
 //! Shop, PostgreSQL and generator share the machine. Lines that begin with `|` are rows of the table in
@@ -23,6 +23,7 @@ mod import;
 mod journal;
 mod live;
 mod node;
+mod overload;
 mod recovery;
 mod reserve;
 #[path = "../rounds.rs"]
@@ -57,6 +58,7 @@ const BENCHES: &[(&str, Run)] = &benches! {
     "live" live::run;
     "tax" tax::run;
     "recovery" recovery::run;
+    "overload" overload::run;
     "import" import::run;
 };
 
