@@ -31,15 +31,25 @@ pub fn call(method: Method, address: &str, path: &str, token: Option<&str>, body
     call.body(Full::from(body.to_owned())).unwrap()
 }
 
-pub struct Connection(SendRequest<Full<Bytes>>);
+pub struct Connection {
+    address: String,
+    sender: SendRequest<Full<Bytes>>,
+}
 
 impl Connection {
     pub async fn open(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            sender: Self::connect(address).await,
+        }
+    }
+
+    async fn connect(address: &str) -> SendRequest<Full<Bytes>> {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Self(sender)
+        sender
     }
 
     /// As [`Self::send`], and once more after a moment as long as the shop says that it is too busy: for
@@ -56,15 +66,28 @@ impl Connection {
         panic!("too busy for every one of {MOST_TRIES} tries")
     }
 
+    /// Sends a call. The server may have closed a connection on which nothing was asked for a while, at the
+    /// latest while the call was on its way: a fresh one is opened then.
     pub async fn send(&mut self, call: &Call) -> (StatusCode, HeaderMap, Bytes) {
-        self.0.ready().await.unwrap();
-        let answer = self.0.send_request(call.clone()).await.unwrap();
+        let answer = match self.try_send(call).await {
+            Err(error) if error.is_closed() || error.is_canceled() || error.is_incomplete_message() => {
+                self.sender = Self::connect(&self.address).await;
+                self.try_send(call).await
+            }
+            answer => answer,
+        };
+        let answer = answer.unwrap();
         let (parts, body) = answer.into_parts();
         (
             parts.status,
             parts.headers,
             body.collect().await.unwrap().to_bytes(),
         )
+    }
+
+    async fn try_send(&mut self, call: &Call) -> hyper::Result<hyper::Response<hyper::body::Incoming>> {
+        self.sender.ready().await?;
+        self.sender.send_request(call.clone()).await
     }
 }
 

@@ -83,10 +83,19 @@ impl Arrived {
         self.sent.lock().unwrap().push(clock.instant());
     }
 
+    /// Events reached a socket; a frame without any (the feed also says that it is alive) completes nothing.
     fn count(&self, events: u64) {
-        if self.events.fetch_add(events, Relaxed) + events == self.expected.load(Relaxed) {
+        let all = self.events.fetch_add(events, Relaxed) + events;
+        if events > 0 && all == self.expected.load(Relaxed) {
             self.complete.notify_one();
         }
+    }
+
+    /// Waits for every event of the turn.
+    async fn wait(&self) {
+        self.complete.notified().await;
+        let (events, expected) = (self.events.load(Relaxed), self.expected.load(Relaxed));
+        assert_eq!(events, expected, "a turn ended before its events had arrived");
     }
 
     /// The `nth` event of the turn reached a socket: they arrive in the order in which they were sent.
@@ -329,7 +338,7 @@ impl Ours {
         let command = self.step().await;
         let began = self.clock.instant();
         join_all(self.orders.iter().map(|id| self.ask(*id, command.clone()))).await;
-        self.arrived.complete.notified().await;
+        self.arrived.wait().await;
         (self.sockets as u64 * ORDERS) as f64 / (self.clock.instant() - began).as_secs_f64()
     }
 
@@ -345,7 +354,7 @@ impl Ours {
                 .sleep(due.saturating_duration_since(self.clock.instant()))
                 .await;
         }
-        self.arrived.complete.notified().await;
+        self.arrived.wait().await;
         self.arrived.p99()
     }
 }
@@ -403,7 +412,7 @@ impl Bare {
         for _ in 0..ORDERS {
             self.sender.send(self.text.clone()).unwrap();
         }
-        self.arrived.complete.notified().await;
+        self.arrived.wait().await;
         (self.sockets as u64 * ORDERS) as f64 / (self.clock.instant() - began).as_secs_f64()
     }
 
@@ -418,7 +427,7 @@ impl Bare {
                 .sleep(due.saturating_duration_since(self.clock.instant()))
                 .await;
         }
-        self.arrived.complete.notified().await;
+        self.arrived.wait().await;
         self.arrived.p99()
     }
 }

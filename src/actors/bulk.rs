@@ -333,5 +333,9 @@ impl Listener for Settlement {
         drop(self.settled.try_send((self.ticket, outcome)));
     }
 
+    fn sends_more(&self) -> bool {
+        false
+    }
+
     fn loaded(&self, _: Result<History, Arc<JournalFault>>) {}
 }

@@ -155,6 +155,10 @@ impl<E: Hosted> Listener for Ear<E> {
         self.0.tell(EntityMessage::Settled(ticket, outcome));
     }
 
+    fn sends_more(&self) -> bool {
+        true
+    }
+
     fn loaded(&self, history: Result<History, Arc<JournalFault>>) {
         self.0.tell(EntityMessage::Loaded(history));
     }
@@ -367,7 +371,8 @@ impl<E: Hosted> EntityState<E> {
             None => TimerChange::Clear,
         };
         self.deadline = deadline;
-        if let Some(operation) = operation.filter(|_| !events.is_empty()) {
+        // Also what changes nothing and is to be remembered: it must not be remembered twice.
+        if let Some(operation) = operation.filter(|_| !events.is_empty() || remember.is_some()) {
             self.remember_operation(operation);
         }
         self.ticket += 1;

@@ -8,7 +8,13 @@
 //! **Invariants**
 //! - One statement under way per shard.
 //! - Positions are assigned here, gapless, and published to the tail in order, after the commit.
-//! - What is not *written* ends the shard's epoch here: nothing of that epoch is accepted again.
+//! - What is *unknown* ends the shard's epoch here, and so does what is refused for no row's sake: nothing of
+//!   that epoch is accepted again.
+//! - What is refused for a row's sake is that entity's trouble alone. What its activation still sends is
+//!   refused too.
+
+mod loads;
+mod statement;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,14 +22,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::oneshot;
 
+pub use self::loads::Loading;
+use self::loads::Loads;
+pub use self::statement::Statement;
+use self::statement::{Waiting, recorded};
 use super::gate::Gates;
 use super::supervise::{Address, Failure, Member};
 use super::timer::TimerBoard;
 use crate::domain::planted::{self, Bug};
 use crate::domain::{EntityId, Shard};
 use crate::journal::{
-    Append, Batch, Epoch, History, Journal, JournalFault, Position, Recorded, Sequence, TimerChange,
-    WriteFault,
+    Append, Cause, Epoch, History, Journal, JournalFault, Position, Recorded, TimerChange, WriteFault,
 };
 use crate::relay::Tails;
 
@@ -31,10 +40,10 @@ use crate::relay::Tails;
 pub const BATCH_ROWS: usize = 1_000;
 /// The most payload bytes in one statement.
 pub const BATCH_BYTES: usize = 1 << 20;
-/// The most entities in one load.
-const LOAD_BATCH: usize = 256;
 /// How many events may be queued at one writer before entities say they are overloaded.
 pub const QUEUE_LIMIT: usize = 20_000;
+
+const UNDER_ANOTHER_EPOCH: &str = "the shard is held under another epoch";
 
 /// How an append ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +63,8 @@ pub enum Settled {
 pub trait Listener: Send + Sync {
     /// Everything up to `ticket` ended so.
     fn settled(&self, ticket: u64, outcome: Settled);
+    /// Whether it may send appends that follow those it is told of.
+    fn sends_more(&self) -> bool;
     /// What to replay from.
     fn loaded(&self, history: Result<History, Arc<JournalFault>>);
 }
@@ -92,21 +103,11 @@ pub enum PersistenceMessage {
     /// A statement has ended.
     Ended(Box<Statement>, Result<Vec<Shard>, WriteFault>),
     /// A load has ended.
-    Loaded(
-        Vec<(EntityId, Arc<dyn Listener>)>,
-        Result<Vec<History>, JournalFault>,
-    ),
+    Loaded(Vec<Loading>, Result<Vec<History>, JournalFault>),
 }
 
 /// What one entity hears of a statement: its newest ticket, where its last event stands, and who listens.
 type Told = (u64, Option<Position>, Arc<dyn Listener>);
-
-/// A statement under way.
-pub struct Statement {
-    batch: Batch,
-    /// For each append of the batch, in order.
-    waiting: Vec<(u64, Arc<dyn Listener>)>,
-}
 
 /// What persistence actors share with those who use them.
 #[derive(Debug, Default)]
@@ -140,24 +141,18 @@ struct Held {
     head: Position,
 }
 
-struct Queued {
-    append: Append,
-    ticket: u64,
-    listener: Arc<dyn Listener>,
-}
-
 /// What a persistence actor keeps.
 pub struct PersistenceState {
     with: PersistenceArguments,
     held: HashMap<Shard, Held>,
-    queue: VecDeque<Queued>,
-    /// Parts of a batch that failed as a whole, each to be tried by itself before anything newer.
+    queue: VecDeque<(Append, Waiting)>,
+    /// Parts of a batch that was refused as a whole, each to be tried by itself before anything newer.
     split: VecDeque<Statement>,
+    /// Entities whose rows were refused: what their activations still send was decided on what is not
+    /// there. The next activation, which loads, is believed again.
+    refused: HashSet<(Shard, EntityId)>,
     writing: bool,
-    /// How many appends of an entity are queued or under way: a load waits for none.
-    busy: HashMap<EntityId, u32>,
-    loads: VecDeque<(EntityId, Arc<dyn Listener>)>,
-    loading: bool,
+    loads: Loads,
 }
 
 impl Member for Persistence {
@@ -193,10 +188,9 @@ impl Member for Persistence {
             held: HashMap::new(),
             queue: VecDeque::new(),
             split: VecDeque::new(),
+            refused: HashSet::new(),
             writing: false,
-            busy: HashMap::new(),
-            loads: VecDeque::new(),
-            loading: false,
+            loads: Loads::default(),
         })
     }
 
@@ -219,12 +213,14 @@ impl Member for Persistence {
                     head
                 };
                 state.with.tails.of(shard).start_at(head);
+                state.believe_all(shard);
                 state.held.insert(shard, Held { epoch, head });
                 // The shard that asked may have ended meanwhile; its successor adopts anew.
                 reply.send(()).ok();
             }
             PersistenceMessage::Disown(shard) => {
                 state.held.remove(&shard);
+                state.believe_all(shard);
                 state.give_up(shard, &Settled::NotWritten("the shard was given up".to_owned()));
             }
             PersistenceMessage::Append {
@@ -232,33 +228,33 @@ impl Member for Persistence {
                 ticket,
                 listener,
             } => state.accept(append, ticket, listener),
-            PersistenceMessage::Load { entity, listener } => state.loads.push_back((entity, listener)),
+            PersistenceMessage::Load { entity, listener } => {
+                // Its predecessor has ended, and all that it sent came before this.
+                state.refused.retain(|(_, refused)| *refused != entity);
+                state.loads.push(entity, listener);
+            }
             PersistenceMessage::Ended(statement, result) => state.ended(*statement, result),
-            PersistenceMessage::Loaded(asked, result) => state.loaded(asked, result),
+            PersistenceMessage::Loaded(asked, result) => state.loads.ended(asked, result),
         }
         state.write_next(me);
-        state.load_next(me);
+        state.loads.next(me, &state.with.journal);
         Ok(())
     }
 }
 
 impl PersistenceState {
     fn accept(&mut self, append: Append, ticket: u64, listener: Arc<dyn Listener>) {
-        match self.held.get(&append.shard) {
-            Some(held) if held.epoch == append.epoch => {
-                self.with.load.queued.fetch_add(append.events.len(), Relaxed);
-                *self.busy.entry(append.entity.clone()).or_insert(0) += 1;
-                self.queue.push_back(Queued {
-                    append,
-                    ticket,
-                    listener,
-                });
-            }
-            _ => listener.settled(
-                ticket,
-                Settled::NotWritten("the shard is held under another epoch".to_owned()),
-            ),
-        }
+        let why = if !self.holds(append.shard, append.epoch) {
+            UNDER_ANOTHER_EPOCH
+        } else if !self.refused.is_empty() && self.refused.contains(&(append.shard, append.entity.clone())) {
+            "it follows what was refused"
+        } else {
+            self.with.load.queued.fetch_add(append.events.len(), Relaxed);
+            self.loads.wait_for(&append.entity);
+            self.queue.push_back((append, (ticket, listener)));
+            return;
+        };
+        listener.settled(ticket, Settled::NotWritten(why.to_owned()));
     }
 
     /// Starts the next statement, if none is under way and there is something to write.
@@ -266,9 +262,19 @@ impl PersistenceState {
         if self.writing {
             return;
         }
-        let Some(statement) = self.split.pop_front().or_else(|| self.collect()) else {
+        let Some(mut statement) = self.next_part().or_else(|| self.collect()) else {
             return;
         };
+        let heads = statement.place(|shard| {
+            self.held
+                .get(&shard)
+                .map_or_else(Position::default, |held| held.head)
+        });
+        for (shard, head) in heads {
+            if let Some(held) = self.held.get_mut(&shard) {
+                held.head = head;
+            }
+        }
         self.writing = true;
         let journal = Arc::clone(&self.with.journal);
         let me = me.clone();
@@ -278,86 +284,130 @@ impl PersistenceState {
         });
     }
 
-    /// Takes everything queued, up to a batch, and assigns positions.
+    /// The next part of what was refused that may still be written.
+    fn next_part(&mut self) -> Option<Statement> {
+        while let Some(part) = self.split.pop_front() {
+            if self.holds_all_of(&part) {
+                return Some(part);
+            }
+            self.settle(part, &Settled::NotWritten(UNDER_ANOTHER_EPOCH.to_owned()));
+        }
+        None
+    }
+
+    /// Takes everything queued, up to a batch.
     fn collect(&mut self) -> Option<Statement> {
-        let mut batch = Batch::default();
-        let mut waiting = Vec::new();
+        let mut statement = Statement::of(vec![]);
         let (mut rows, mut bytes) = (0, 0);
         let mut shards = HashSet::new();
-        while let Some(next) = self.queue.front() {
-            let size: usize = next.append.events.iter().map(|event| event.payload.len()).sum();
-            if !waiting.is_empty()
-                && (rows + next.append.events.len() > BATCH_ROWS || bytes + size > BATCH_BYTES)
+        while let Some((next, _)) = self.queue.front() {
+            let size: usize = next.events.iter().map(|event| event.payload.len()).sum();
+            if !statement.waiting.is_empty()
+                && (rows + next.events.len() > BATCH_ROWS || bytes + size > BATCH_BYTES)
             {
                 break;
             }
-            let Some(Queued {
-                append,
-                ticket,
-                listener,
-            }) = self.queue.pop_front()
-            else {
+            let Some((append, waiting)) = self.queue.pop_front() else {
                 break;
-            };
-            let Some(held) = self.held.get_mut(&append.shard) else {
-                // Given up between queueing and now; `give_up` has answered it.
-                continue;
             };
             rows += append.events.len();
             bytes += size;
-            let first = held.head.next();
-            held.head = Position(held.head.0 + i64::try_from(append.events.len()).unwrap_or(0));
-            if planted::is(Bug::PositionGap) && append.events.len() > 1 {
-                held.head = held.head.next();
-            }
             if shards.insert(append.shard) {
-                batch.held.push((append.shard, held.epoch));
+                // What is queued is of the epoch that is held: it is given up with it.
+                statement.batch.held.push((append.shard, append.epoch));
             }
-            batch.appends.push((append, first));
-            waiting.push((ticket, listener));
+            statement.push(append, waiting);
         }
-        (!waiting.is_empty()).then_some(Statement { batch, waiting })
+        (!statement.waiting.is_empty()).then_some(statement)
     }
 
     fn ended(&mut self, statement: Statement, result: Result<Vec<Shard>, WriteFault>) {
         self.writing = false;
         match result {
             Ok(fenced) => self.written(statement, &fenced),
-            Err(WriteFault::NotWritten { reason, constraint }) => {
-                let parts = by_shard(statement);
-                if parts.len() > 1 {
-                    tracing::warn!(%reason, constraint, shards = parts.len(), "a batch was refused; trying it shard by shard");
-                    self.split.extend(parts);
-                } else {
-                    for part in parts {
-                        tracing::error!(%reason, constraint, shard = %part.batch.held[0].0, "an append was refused");
-                        self.failed(part, &Settled::NotWritten(reason.clone()), &reason);
-                    }
-                }
-            }
+            Err(WriteFault::NotWritten { reason, cause }) => self.not_written(statement, &reason, &cause),
             Err(WriteFault::Unknown { reason }) => {
                 tracing::error!(%reason, "it is unknown whether a batch was written");
-                for part in by_shard(statement) {
-                    if planted::is(Bug::UnknownUnderTheSameEpoch) {
-                        self.take_for_unwritten(part, &reason);
-                    } else {
-                        self.failed(part, &Settled::Unknown(reason.clone()), &reason);
-                    }
+                if planted::is(Bug::UnknownUnderTheSameEpoch) {
+                    self.take_for_unwritten(statement, &reason);
+                } else {
+                    self.failed(statement, &Settled::Unknown(reason.clone()), &reason);
                 }
             }
         }
+    }
+
+    /// Takes a refused statement apart until what it was refused for stands alone: a shard that cannot
+    /// be written ends its epoch; an entity whose row cannot be written hears so, and nobody else.
+    fn not_written(&mut self, statement: Statement, reason: &str, cause: &Cause) {
+        let shards = statement.batch.held.len();
+        if shards == 1 && !cause.is_in_the_rows() {
+            tracing::error!(%reason, ?cause, shards, "an append was refused");
+            return self.failed(statement, &Settled::NotWritten(reason.to_owned()), reason);
+        }
+        self.take_back(&statement);
+        match statement.parts() {
+            Ok(parts) => {
+                tracing::warn!(%reason, ?cause, shards, "a batch was refused; trying its parts");
+                for part in parts.into_iter().rev() {
+                    self.split.push_front(part);
+                }
+            }
+            Err(statement) => self.refuse(statement, reason, cause),
+        }
+    }
+
+    /// Whether every shard of the statement is still held under the epoch it was made for.
+    fn holds_all_of(&self, statement: &Statement) -> bool {
+        let mut of = statement.batch.held.iter();
+        of.all(|(shard, epoch)| self.holds(*shard, *epoch))
+    }
+
+    fn holds(&self, shard: Shard, epoch: Epoch) -> bool {
+        self.held.get(&shard).is_some_and(|held| held.epoch == epoch)
+    }
+
+    /// The positions of a statement that is not written are free again.
+    fn take_back(&mut self, statement: &Statement) {
+        for (shard, epoch) in &statement.batch.held {
+            let held = self.held.get_mut(shard).filter(|held| held.epoch == *epoch);
+            if let (Some(held), Some(base)) = (held, statement.base(*shard)) {
+                held.head = base;
+            }
+        }
+    }
+
+    /// Tells one entity that it cannot be written as it is. Its activation ends; the shard goes on.
+    fn refuse(&mut self, statement: Statement, reason: &str, cause: &Cause) {
+        let outcome = Settled::NotWritten(reason.to_owned());
+        if let Some((append, _)) = statement.batch.appends.first() {
+            let (shard, entity) = (append.shard, append.entity.clone());
+            tracing::error!(%reason, ?cause, %shard, %entity, "an entity was refused");
+            metrics::counter!("globalshop_refused_entities_total").increment(1);
+            self.give_up_queued(&outcome, |append| append.entity == entity);
+            if statement.sends_more() {
+                self.refused.insert((shard, entity));
+            }
+        }
+        self.settle(statement, &outcome);
+    }
+
+    /// Another epoch begins, or none: what was refused under the last one is forgotten.
+    fn believe_all(&mut self, shard: Shard) {
+        self.refused.retain(|(of, _)| *of != shard);
     }
 
     fn written(&mut self, statement: Statement, fenced: &[Shard]) {
         self.release(&statement);
         let mut fresh: BTreeMap<Shard, Vec<Arc<Recorded>>> = BTreeMap::new();
         let mut told: BTreeMap<EntityId, Told> = BTreeMap::new();
+        let fenced_off = Settled::NotWritten("another node holds the shard".to_owned());
         let mut lost = Vec::new();
         for ((append, first), (ticket, listener)) in
             statement.batch.appends.into_iter().zip(statement.waiting)
         {
             if fenced.contains(&append.shard) {
-                lost.push((append.shard, ticket, listener));
+                lost.push((ticket, listener));
                 continue;
             }
             self.with
@@ -380,52 +430,46 @@ impl PersistenceState {
         for (ticket, position, listener) in told.into_values() {
             listener.settled(ticket, Settled::Written { position });
         }
-        for shard in fenced {
-            self.lose(
-                *shard,
-                &Settled::NotWritten("another node holds the shard".to_owned()),
-                "fenced",
-            );
+        for held in statement.batch.held {
+            if fenced.contains(&held.0) {
+                self.lose(held, &fenced_off, "fenced");
+            }
         }
-        for (_, ticket, listener) in lost {
-            listener.settled(
-                ticket,
-                Settled::NotWritten("another node holds the shard".to_owned()),
-            );
+        for (ticket, listener) in lost {
+            listener.settled(ticket, fenced_off.clone());
         }
     }
 
-    fn failed(&mut self, part: Statement, outcome: &Settled, reason: &str) {
-        self.release(&part);
-        for (shard, _) in &part.batch.held {
-            self.lose(*shard, outcome, reason);
+    /// Ends the epochs of a statement here, and answers who waits for it.
+    fn failed(&mut self, statement: Statement, outcome: &Settled, reason: &str) {
+        for held in &statement.batch.held {
+            self.lose(*held, outcome, reason);
         }
-        for (ticket, listener) in part.waiting {
+        self.settle(statement, outcome);
+    }
+
+    /// Answers who waits for a statement that is over.
+    fn settle(&mut self, statement: Statement, outcome: &Settled) {
+        self.release(&statement);
+        for (ticket, listener) in statement.waiting {
             listener.settled(ticket, outcome.clone());
         }
     }
 
     /// A bug put in on purpose: goes on under the same epoch as if nothing had been written.
-    fn take_for_unwritten(&mut self, part: Statement, reason: &str) {
-        self.release(&part);
-        if let Some((append, first)) = part.batch.appends.first()
-            && let Some(held) = self.held.get_mut(&append.shard)
-        {
-            held.head = Position(first.0 - 1);
-        }
-        for (ticket, listener) in part.waiting {
-            listener.settled(ticket, Settled::Unknown(reason.to_owned()));
-        }
+    fn take_for_unwritten(&mut self, statement: Statement, reason: &str) {
+        self.take_back(&statement);
+        self.settle(statement, &Settled::Unknown(reason.to_owned()));
     }
 
-    /// Ends the shard's epoch here: nothing that is queued for it will be written.
-    fn lose(&mut self, shard: Shard, outcome: &Settled, reason: &str) {
-        if planted::is(Bug::AppliedAfterAFailure) {
+    /// Ends an epoch of a shard here, unless it is over already: nothing that is queued under it will be
+    /// written.
+    fn lose(&mut self, (shard, epoch): (Shard, Epoch), outcome: &Settled, reason: &str) {
+        if planted::is(Bug::AppliedAfterAFailure) || !self.holds(shard, epoch) {
             return;
         }
-        if let Some(held) = self.held.remove(&shard) {
-            self.with.gates.disturb(shard, Some(held.epoch), reason);
-        }
+        self.held.remove(&shard);
+        self.with.gates.disturb(shard, Some(epoch), reason);
         // What is queued was decided on state that may never be; it is certainly not written.
         let queued = match outcome {
             Settled::Written { .. } => return,
@@ -434,21 +478,21 @@ impl PersistenceState {
         self.give_up(shard, &queued);
     }
 
-    fn give_up(&mut self, shard: Shard, outcome: &Settled) {
+    /// Answers what is queued and fits.
+    fn give_up_queued(&mut self, outcome: &Settled, fits: impl Fn(&Append) -> bool) {
         let (given, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.queue)
             .into_iter()
-            .partition(|queued| queued.append.shard == shard);
+            .partition(|(append, _)| fits(append));
         self.queue = kept;
-        for Queued {
-            append,
-            ticket,
-            listener,
-        } in given
-        {
+        for (append, (ticket, listener)) in given {
             self.with.load.queued.fetch_sub(append.events.len(), Relaxed);
-            self.free(&append.entity);
+            self.loads.free(&append.entity);
             listener.settled(ticket, outcome.clone());
         }
+    }
+
+    fn give_up(&mut self, shard: Shard, outcome: &Settled) {
+        self.give_up_queued(outcome, |append| append.shard == shard);
         let (given, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.split)
             .into_iter()
             .partition(|part| part.batch.held.iter().all(|(held, _)| *held == shard));
@@ -464,122 +508,9 @@ impl PersistenceState {
     fn release(&mut self, statement: &Statement) {
         self.with.load.queued.fetch_sub(statement.batch.rows(), Relaxed);
         for (append, _) in &statement.batch.appends {
-            self.free(&append.entity);
+            self.loads.free(&append.entity);
         }
     }
-
-    fn free(&mut self, entity: &EntityId) {
-        if let Some(count) = self.busy.get_mut(entity) {
-            *count -= 1;
-            if *count == 0 {
-                self.busy.remove(entity);
-            }
-        }
-    }
-
-    /// Starts the next load of entities for which nothing is queued or under way.
-    fn load_next(&mut self, me: &Address<PersistenceMessage>) {
-        if self.loading || self.loads.is_empty() {
-            return;
-        }
-        let mut now = Vec::new();
-        let mut later = VecDeque::new();
-        for (entity, listener) in std::mem::take(&mut self.loads) {
-            let busy = self.busy.contains_key(&entity) && !planted::is(Bug::OutrunsTheQueue);
-            if now.len() < LOAD_BATCH && !busy {
-                now.push((entity, listener));
-            } else {
-                later.push_back((entity, listener));
-            }
-        }
-        self.loads = later;
-        if now.is_empty() {
-            return;
-        }
-        self.loading = true;
-        let journal = Arc::clone(&self.with.journal);
-        let me = me.clone();
-        tokio::spawn(async move {
-            let entities: Vec<EntityId> = now.iter().map(|(entity, _)| entity.clone()).collect();
-            let result = journal.load(&entities).await;
-            me.tell(PersistenceMessage::Loaded(now, result));
-        });
-    }
-
-    fn loaded(
-        &mut self,
-        asked: Vec<(EntityId, Arc<dyn Listener>)>,
-        result: Result<Vec<History>, JournalFault>,
-    ) {
-        self.loading = false;
-        match result {
-            Ok(histories) => {
-                for ((_, listener), history) in asked.into_iter().zip(histories) {
-                    listener.loaded(Ok(history));
-                }
-            }
-            Err(fault) => {
-                let fault = Arc::new(fault);
-                for (_, listener) in asked {
-                    listener.loaded(Err(Arc::clone(&fault)));
-                }
-            }
-        }
-    }
-}
-
-/// The events of an append as they now stand in the journal.
-fn recorded(append: Append, first: Position) -> impl Iterator<Item = Recorded> {
-    let Append {
-        entity,
-        shard,
-        epoch,
-        after,
-        operation,
-        at,
-        ..
-    } = append;
-    append
-        .events
-        .into_iter()
-        .zip(0_i64..)
-        .map(move |(event, n)| Recorded {
-            shard,
-            position: Position(first.0 + n),
-            entity: entity.clone(),
-            sequence: Sequence(after.0 + 1 + n),
-            epoch,
-            version: event.version,
-            operation,
-            recorded_at: at,
-            payload: event.payload,
-        })
-}
-
-/// Splits a statement so that each shard stands alone.
-fn by_shard(statement: Statement) -> Vec<Statement> {
-    let Statement { batch, waiting } = statement;
-    let mut parts: Vec<Statement> = batch
-        .held
-        .into_iter()
-        .map(|held| Statement {
-            batch: Batch {
-                held: vec![held],
-                appends: vec![],
-            },
-            waiting: vec![],
-        })
-        .collect();
-    for (append, listener) in batch.appends.into_iter().zip(waiting) {
-        if let Some(part) = parts
-            .iter_mut()
-            .find(|part| part.batch.held[0].0 == append.0.shard)
-        {
-            part.batch.appends.push(append);
-            part.waiting.push(listener);
-        }
-    }
-    parts
 }
 
 /// What a changed timer means for the one who keeps it in memory.

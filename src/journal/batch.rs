@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Epoch, Position, RequestKey, Sequence, WriteFault};
+use super::{Cause, Epoch, Position, RequestKey, Sequence, WriteFault};
 use crate::domain::id::OperationId;
 use crate::domain::planted::{self, Bug};
 use crate::domain::{EntityId, Millis, Shard};
@@ -147,6 +147,6 @@ impl Batch {
 fn malformed(reason: String) -> WriteFault {
     WriteFault::NotWritten {
         reason,
-        constraint: None,
+        cause: Cause::Circumstance,
     }
 }

@@ -11,7 +11,7 @@ mod write;
 use bytes::Bytes;
 
 use super::{
-    Append, Batch, Journal, JournalFault, Lease, NewEvent, Position, Recorded, Sequence, TimerChange,
+    Append, Batch, Cause, Journal, JournalFault, Lease, NewEvent, Position, Recorded, Sequence, TimerChange,
     WriteFault,
 };
 use crate::domain::{EntityId, Kind, Millis, Shard};
@@ -52,8 +52,10 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Kept
 fn refused(what: &str, outcome: Result<Vec<Shard>, WriteFault>, constraint: Option<&str>) -> Kept {
     match outcome {
         Err(WriteFault::NotWritten {
-            constraint: found, ..
-        }) => same(what, found.as_deref(), constraint),
+            cause: Cause::Constraint(found),
+            ..
+        }) => same(what, Some(found.as_str()), constraint),
+        Err(WriteFault::NotWritten { .. }) => same(what, None, constraint),
         other => Err(Broken::Clause(format!(
             "{what}: found {other:?}, wanted a certain refusal"
         ))),

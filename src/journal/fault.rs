@@ -97,8 +97,8 @@ pub enum WriteFault {
     NotWritten {
         /// What the database said.
         reason: String,
-        /// The constraint that one of the rows broke, if that is why.
-        constraint: Option<String>,
+        /// Why that is.
+        cause: Cause,
     },
     /// Nobody knows whether the batch is written. Only the next epoch can tell.
     #[error("it is unknown whether the batch was written: {reason}")]
@@ -106,6 +106,32 @@ pub enum WriteFault {
         /// What was seen.
         reason: String,
     },
+}
+
+/// Why nothing of a batch was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A row broke the constraint of this name.
+    Constraint(String),
+    /// A row has a value that the database cannot hold.
+    Value,
+    /// No row: the connection, the server's time or room, or the batch as a whole.
+    Circumstance,
+}
+
+impl Cause {
+    /// The constraint that is broken when another has written where this writer believes its head is.
+    pub const POSITION: &str = "journal_position";
+
+    /// Whether the batch might be written without some of its rows.
+    #[must_use]
+    pub fn is_in_the_rows(&self) -> bool {
+        match self {
+            Self::Constraint(name) => name != Self::POSITION,
+            Self::Value => true,
+            Self::Circumstance => false,
+        }
+    }
 }
 
 impl WriteFault {

@@ -19,8 +19,8 @@ use tokio::time::sleep;
 
 use self::store::Store;
 use super::{
-    Batch, Epoch, History, Journal, JournalFault, Lease, Members, Orphans, Position, Recorded, Remembered,
-    RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
+    Append, Batch, Cause, Epoch, History, Journal, JournalFault, Lease, Members, Orphans, Position, Recorded,
+    Remembered, RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
 };
 use crate::clock::Clock;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
@@ -30,6 +30,8 @@ use crate::domain::{EntityId, Millis, Shard, ShardCount};
 pub enum Fault {
     /// A write is refused for certain.
     WriteRefused,
+    /// A row of a write is refused for certain: every write with this entity, until it stands alone.
+    RowRefused,
     /// A write happens, and its answer is lost: the outcome is unknown.
     AnswerLost,
     /// A write is lost on its way, and nobody can tell: the outcome is unknown.
@@ -71,6 +73,7 @@ impl Fault {
     const fn befalls(self) -> Call {
         match self {
             Self::WriteRefused
+            | Self::RowRefused
             | Self::AnswerLost
             | Self::RequestLost
             | Self::RequestLate(_)
@@ -89,6 +92,8 @@ pub struct MemoryJournal {
     shards: ShardCount,
     store: Arc<Mutex<Store>>,
     plan: Arc<Mutex<VecDeque<Fault>>>,
+    /// The entity whose row is refused, until it stands alone.
+    culprit: Arc<Mutex<Option<EntityId>>>,
     cut_off: Arc<AtomicBool>,
     clock: Clock,
 }
@@ -109,6 +114,7 @@ impl MemoryJournal {
             shards,
             store: Arc::default(),
             plan: Arc::default(),
+            culprit: Arc::default(),
             cut_off: Arc::default(),
             clock,
         }
@@ -119,6 +125,7 @@ impl MemoryJournal {
     pub fn seen_by_another(&self) -> Self {
         Self {
             plan: Arc::default(),
+            culprit: Arc::default(),
             cut_off: Arc::default(),
             ..self.clone()
         }
@@ -140,6 +147,7 @@ impl MemoryJournal {
         let mut plan = locked(&self.plan);
         let planned = plan.len();
         plan.clear();
+        locked(&self.culprit).take();
         planned
     }
 
@@ -166,6 +174,19 @@ impl MemoryJournal {
         let mut plan = locked(&self.plan);
         let next = plan.iter().position(|fault| fault.befalls() == call)?;
         plan.remove(next)
+    }
+
+    /// Whether a row of the batch is one that is refused.
+    fn has_refused_row(&self, batch: &Batch) -> bool {
+        let mut culprit = locked(&self.culprit);
+        let Some(refused) = culprit.clone() else {
+            return false;
+        };
+        let is_of_it = |(append, _): &(Append, Position)| append.entity == refused;
+        if batch.appends.iter().all(is_of_it) {
+            culprit.take();
+        }
+        batch.appends.iter().any(is_of_it)
     }
 
     fn reachable(&self) -> Result<(), JournalFault> {
@@ -207,6 +228,13 @@ impl MemoryJournal {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn refused(cause: Cause) -> WriteFault {
+    WriteFault::NotWritten {
+        reason: "injected: a write was refused".to_owned(),
+        cause,
+    }
 }
 
 fn unknown(reason: &str) -> WriteFault {
@@ -263,11 +291,10 @@ impl Journal for MemoryJournal {
             return Err(unknown("the node is cut off from the journal"));
         }
         match self.next_fault(Call::Write) {
-            Some(Fault::WriteRefused) => {
-                return Err(WriteFault::NotWritten {
-                    reason: "injected: a write was refused".to_owned(),
-                    constraint: None,
-                });
+            Some(Fault::WriteRefused) => return Err(refused(Cause::Circumstance)),
+            Some(Fault::RowRefused) => {
+                let last = batch.appends.last().map(|(append, _)| append.entity.clone());
+                *locked(&self.culprit) = last;
             }
             Some(Fault::RequestLost) => return Err(unknown("a write's request was lost")),
             Some(Fault::AnswerLost) => {
@@ -290,6 +317,9 @@ impl Journal for MemoryJournal {
                 return answer;
             }
             _ => {}
+        }
+        if self.has_refused_row(batch) {
+            return Err(refused(Cause::Value));
         }
         locked(&self.store).write(batch)
     }

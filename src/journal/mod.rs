@@ -35,7 +35,7 @@ use crate::domain::id::OperationId;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
 
 pub use batch::{Append, Batch, NewEvent, Remember, TimerChange};
-pub use fault::{JournalFault, OpenFault, WriteFault};
+pub use fault::{Cause, JournalFault, OpenFault, WriteFault};
 pub use member::{Members, TAKEOVER_MARGIN, Takeover};
 pub use memory::MemoryJournal;
 pub use migrate::migrate;

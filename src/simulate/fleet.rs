@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::auditor::Violation;
 use super::plan::Mishap;
@@ -20,6 +20,9 @@ use crate::journal::{Journal as _, Takeover};
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
 /// How long a node is watched after its trouble.
 const AFTERMATH: Duration = Duration::from_secs(4);
+
+/// How long a node that leaves serves who is already inside: longer than a question may take.
+const DRAIN_LIMIT: Duration = Duration::from_secs(6);
 
 /// The nodes.
 pub(super) struct Fleet {
@@ -239,7 +242,14 @@ impl Fleet {
             }
             Mishap::Leave(index, down) => {
                 if let Some(site) = self.sites[index].take() {
-                    self.ways.close_door(index);
+                    if let Some(inside) = self.ways.close_door(index) {
+                        // Who is inside is served first, as the real node drains its connections. After the
+                        // limit they are left alone: a node that stands still serves nobody.
+                        let served = timeout(DRAIN_LIMIT, inside.wait()).await;
+                        self.world
+                            .trace
+                            .note(format_args!("everybody served: {}", served.is_ok()));
+                    }
                     site.leave().await;
                     self.ways.set(index, None);
                     self.plan(down, Turn::Reopen(index));

@@ -265,7 +265,7 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
         0..3 => Mishap::Journal(node(), Fault::AnswerLost),
         3 | 4 => Mishap::Journal(node(), Fault::RequestLost),
         5 | 6 => Mishap::Journal(node(), Fault::RequestLate(slow())),
-        7 => Mishap::Journal(node(), Fault::WriteRefused),
+        7 => Mishap::Journal(node(), [Fault::WriteRefused, Fault::RowRefused][index(below(2))]),
         8 => Mishap::Journal(node(), Fault::WriteSlow(slow() * 8)),
         9 => Mishap::Journal(node(), Fault::AnswerSlow(slow() * 8)),
         10 => Mishap::Journal(node(), Fault::ClaimFails),

@@ -13,8 +13,8 @@ use super::ways::Ways;
 use crate::clock::Clock;
 use crate::domain::{EntityId, Millis, Shard, ShardCount};
 use crate::journal::{
-    Batch, Epoch, History, Journal, JournalFault, Lease, Members, MemoryJournal, Orphans, Position, Recorded,
-    Remembered, RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
+    Batch, Cause, Epoch, History, Journal, JournalFault, Lease, Members, MemoryJournal, Orphans, Position,
+    Recorded, Remembered, RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
 };
 
 /// The longest a call is under way, each way, on a good day.
@@ -183,7 +183,7 @@ impl Journal for SeenJournal {
             ));
         }
         if let Err(WriteFault::NotWritten {
-            constraint: Some(constraint),
+            cause: Cause::Constraint(constraint),
             reason,
         }) = &written
             && constraint.starts_with("journal_")

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use super::auditor::Auditor;
 use super::link::{Cables, SimLink};
 use super::outside::{LedgerTable, MailServer};
@@ -194,6 +196,7 @@ impl Site {
             region: self.region.clone(),
             clock: self.clock.clone(),
             door: true,
+            inside: TaskTracker::new(),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use crate::actors::Hosted;
 use crate::clock::Clock;
 use crate::cluster::{Answer, Ask, AskError, Region};
@@ -20,6 +22,8 @@ pub(super) struct Way {
     pub clock: Clock,
     /// Whether shoppers are let in: not any more at a node that is about to leave.
     pub door: bool,
+    /// The questions that came in here and are not answered yet.
+    pub inside: TaskTracker,
 }
 
 impl Way {
@@ -29,6 +33,7 @@ impl Way {
         entity: &EntityId,
         ask: Ask<E::Command>,
     ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
+        let _inside = self.inside.token();
         self.clock.thawed().await;
         let answer = self.region.ask::<E>(entity, ask).await;
         self.clock.thawed().await;
@@ -37,6 +42,7 @@ impl Way {
 
     /// Reads an entity, through this node.
     pub async fn read<E: Hosted>(&self, entity: &EntityId) -> Result<Answer<E::View>, AskError<E::Refusal>> {
+        let _inside = self.inside.token();
         self.clock.thawed().await;
         let answer = self.region.read::<E>(entity).await;
         self.clock.thawed().await;
@@ -62,11 +68,14 @@ impl Ways {
         ways[node] = way;
     }
 
-    /// Lets no more shoppers in at a node; other nodes still reach it.
-    pub fn close_door(&self, node: usize) {
-        if let Some(Some(way)) = self.all().get_mut(node) {
-            way.door = false;
-        }
+    /// Lets no more shoppers in at a node; other nodes still reach it. Answers with the questions that
+    /// are inside.
+    pub fn close_door(&self, node: usize) -> Option<TaskTracker> {
+        let mut ways = self.all();
+        let way = ways.get_mut(node)?.as_mut()?;
+        way.door = false;
+        way.inside.close();
+        Some(way.inside.clone())
     }
 
     /// The way through a node, if it is up.

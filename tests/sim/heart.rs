@@ -213,7 +213,7 @@ async fn disturb(world: Arc<World>) {
             .sleep(Duration::from_micros(500 + world.clock.random_below(20_000)))
             .await;
         let slow = Duration::from_micros(world.clock.random_below(50_000));
-        world.journal.inject(match world.clock.random_below(10) {
+        world.journal.inject(match world.clock.random_below(11) {
             0 => Fault::WriteRefused,
             1 => Fault::AnswerLost,
             2 => Fault::RequestLost,
@@ -223,6 +223,7 @@ async fn disturb(world: Arc<World>) {
             6 => Fault::ClaimFails,
             7 => Fault::ClaimLost,
             8 => Fault::ReadFails,
+            9 => Fault::RowRefused,
             _ => Fault::ReadSlow(slow),
         });
     }

@@ -13,6 +13,7 @@
 mod heart;
 mod letters;
 mod nodes;
+mod refused;
 mod relay;
 mod saga;
 mod sagas;

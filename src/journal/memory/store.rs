@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::domain::planted::{self, Bug};
 use crate::domain::{EntityId, Millis, Shard};
 use crate::journal::{
-    Batch, Epoch, History, Orphans, Position, Recorded, Remember, Remembered, RequestKey, Sequence, Snapshot,
-    Survey, Timer, TimerChange, WriteFault,
+    Batch, Cause, Epoch, History, Orphans, Position, Recorded, Remember, Remembered, RequestKey, Sequence,
+    Snapshot, Survey, Timer, TimerChange, WriteFault,
 };
 
 /// Everything that is stored. The maps are ordered, so that nothing depends on a hash's seed.
@@ -230,6 +230,6 @@ impl Store {
 fn conflict(constraint: &str) -> WriteFault {
     WriteFault::NotWritten {
         reason: format!("duplicate key value violates unique constraint {constraint:?}"),
-        constraint: Some(constraint.to_owned()),
+        cause: Cause::Constraint(constraint.to_owned()),
     }
 }

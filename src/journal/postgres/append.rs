@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::outcome;
 use super::writers::Writers;
 use crate::domain::Shard;
-use crate::journal::{Append, Batch, Position, TimerChange, WriteFault};
+use crate::journal::{Append, Batch, Cause, Position, TimerChange, WriteFault};
 
 /// How long an append may take before nobody waits for its answer any more. Longer than the server's
 /// own limit, so that mostly it is the server that ends it and the outcome is certain.
@@ -86,7 +86,7 @@ pub async fn write(writers: &Writers, batch: &Batch) -> Result<Vec<Shard>, Write
 fn not_written(reason: String) -> WriteFault {
     WriteFault::NotWritten {
         reason,
-        constraint: None,
+        cause: Cause::Circumstance,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::journal::WriteFault;
+use crate::journal::{Cause, WriteFault};
 
 /// Codes after which a statement may have been committed although it failed: the connection broke
 /// (class 08), the server stops (57P), or says itself that it does not know (40003).
@@ -28,10 +28,20 @@ pub fn of_sent(error: &sqlx::Error) -> WriteFault {
     if certain {
         WriteFault::NotWritten {
             reason,
-            constraint: postgres.constraint().map(str::to_owned),
+            cause: cause(postgres.constraint(), code),
         }
     } else {
         WriteFault::Unknown { reason }
+    }
+}
+
+/// What an error of the server's blames: its class 22 is about a value, its class 54 about the size of one
+/// (PostgreSQL manual, appendix A).
+fn cause(constraint: Option<&str>, code: &str) -> Cause {
+    match constraint {
+        Some(name) => Cause::Constraint(name.to_owned()),
+        None if code.starts_with("22") || code.starts_with("54") => Cause::Value,
+        None => Cause::Circumstance,
     }
 }
 

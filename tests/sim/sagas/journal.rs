@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use globalshop::domain::{EntityId, Kind, Millis, Shard, ShardCount};
 use globalshop::journal::{
-    Append, Batch, Epoch, History, Journal, JournalFault, Lease, Members, Orphans, Position, Recorded,
+    Append, Batch, Cause, Epoch, History, Journal, JournalFault, Lease, Members, Orphans, Position, Recorded,
     Remembered, RequestKey, Sequence, Snapshot, Survey, Takeover, Timer, WriteFault,
 };
 
@@ -47,7 +47,7 @@ impl Journal for TappedJournal {
         match how {
             How::NotDone | How::Refused => Err(WriteFault::NotWritten {
                 reason,
-                constraint: None,
+                cause: Cause::Circumstance,
             }),
             How::Lost => Err(WriteFault::Unknown { reason }),
             How::Unheard => {
