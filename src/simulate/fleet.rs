@@ -24,6 +24,9 @@ const AFTERMATH: Duration = Duration::from_secs(4);
 /// How long a node that leaves serves who is already inside: longer than a question may take.
 const DRAIN_LIMIT: Duration = Duration::from_secs(6);
 
+/// How long nodes that have crashed take to be gone.
+const END: Duration = Duration::from_millis(10);
+
 /// The nodes.
 pub(super) struct Fleet {
     world: World,
@@ -256,6 +259,18 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    /// Ends every node and closes every way, so that nothing outlives the run: nodes reach one another by the
+    /// ways, and so would keep one another for ever.
+    pub async fn end(&mut self) {
+        for (index, site) in self.sites.iter_mut().enumerate() {
+            self.ways.set(index, None);
+            if let Some(site) = site.take() {
+                site.crash();
+            }
+        }
+        self.world.clock.sleep(END).await;
     }
 
     /// Everything works again.

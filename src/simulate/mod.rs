@@ -141,6 +141,7 @@ async fn whole(world: &World) {
     let orders: Vec<_> = orders.into_iter().flatten().collect();
     fleet.heal().await;
     verdict::of(world, &mut fleet, &ways, &orders).await;
+    fleet.end().await;
 }
 
 /// Puts units on the shelf; nothing has gone wrong yet but time.

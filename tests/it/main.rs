@@ -33,6 +33,7 @@ mod overload;
 mod page_safety;
 mod page_seller;
 mod page_shopper;
+mod refused_row;
 mod saga;
 mod scratch;
 mod security;

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use crate::database;
 use crate::shop::{Shop, World};
 
-async fn world(options: &PgConnectOptions) -> (World, Arc<Mailbox>) {
+pub async fn world(options: &PgConnectOptions) -> (World, Arc<Mailbox>) {
     let clock = Clock::system();
     let pool = PgPoolOptions::new()
         .max_connections(4)
