@@ -18,6 +18,8 @@ const START: usize = 64;
 const SAMPLES: usize = 128;
 /// A limit falls to this part at most in one window, and by this much at least.
 const FALL: (f64, f64) = (0.5, 0.95);
+/// Over how many seconds the class's pace is seen.
+const PACE_FADES: f64 = 1.0;
 /// How quickly what is known of calls without load fades, so that a lasting change is learnt.
 const FADES: f64 = 1.001;
 
@@ -32,6 +34,8 @@ pub(super) struct Limit {
     unloaded: Option<f64>,
     samples: Vec<f32>,
     answered: u32,
+    /// Calls answered a second, over about the last [`PACE_FADES`].
+    paced: f64,
     /// Whether somebody found the class full in this window.
     wanted: bool,
     /// Whether something behind the edge said that it is full.
@@ -53,6 +57,7 @@ impl Limit {
             unloaded: None,
             samples: Vec::new(),
             answered: 0,
+            paced: 0.0,
             wanted: false,
             choked: false,
             late: false,
@@ -101,13 +106,13 @@ impl Limit {
         let answered = std::mem::take(&mut self.answered);
         let wanted = std::mem::take(&mut self.wanted);
         let choked = std::mem::take(&mut self.choked);
+        let pace = self.pace(answered, window);
         let could = self.now > self.floor;
         self.late = choked;
         if let Some(typical) = median(&mut self.samples) {
             let may_take = self.may_take();
             self.late |= typical > may_take;
             if typical > may_take && !spared {
-                let pace = f64::from(answered) / window.as_secs_f64().max(1e-3);
                 self.now = (pace * may_take).clamp(self.now * FALL.0, self.now * FALL.1);
             } else if typical <= may_take && !choked && wanted {
                 // Quickly while nothing is felt, then step by step.
@@ -124,6 +129,15 @@ impl Limit {
         }
         self.now = self.now.clamp(self.floor, self.ceiling);
         self.gives_way = self.late && could;
+    }
+
+    /// Calls answered a second: in this window, or of late, whichever is more. Calls that began together
+    /// end together, so a window by itself may have none of them.
+    fn pace(&mut self, answered: u32, window: Duration) -> f64 {
+        let seconds = window.as_secs_f64().max(1e-3);
+        let pace = f64::from(answered) / seconds;
+        self.paced += (pace - self.paced) * (1.0 - (-seconds / PACE_FADES).exp());
+        pace.max(self.paced)
     }
 
     /// How long a typical call may take, seconds.
@@ -204,6 +218,24 @@ mod tests {
             window(&mut limit, 400.0, 0.2);
         }
         assert!(limit.now() > 400, "{limit:?}");
+    }
+
+    #[test]
+    fn calls_that_end_together_do_not_shake_it() {
+        let mut limit = Limit::new(512, SLOW);
+        limit.answered(Duration::from_millis(200));
+        limit.turn(WINDOW, false);
+        // Forty places of 0.2 s whose calls end at the same moments, now more of them in a window, now fewer.
+        for n in 0..300 {
+            let answered = [4, 36, 0, 40, 10, 30][n % 6];
+            let latency = limit.now().max(40) as f64 / 200.0;
+            for _ in 0..answered {
+                limit.answered(Duration::from_secs_f64(latency));
+            }
+            limit.wanted();
+            limit.turn(WINDOW, false);
+            assert!(n < 100 || (50..=75).contains(&limit.now()), "{n}: {limit:?}");
+        }
     }
 
     #[test]
