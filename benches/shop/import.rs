@@ -1,7 +1,7 @@
 //! A large catalogue into an empty shop: products a second, and what each costs in memory.
 
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use globalshop::clock::Clock;
@@ -21,8 +21,7 @@ pub async fn run(clock: &Clock, quick: bool) -> Vec<String> {
     let count = if quick { 200 } else { PRODUCTS };
     println!("import of {count} products");
     let shop = Node::open("import").await;
-    let file = shop.folder.join("catalogue.jsonl");
-    write(&file, count);
+    let file = write(&shop, count);
     let empty = shop.memory();
 
     let began = clock.instant();
@@ -56,12 +55,15 @@ pub async fn run(clock: &Clock, quick: bool) -> Vec<String> {
     ]
 }
 
-fn write(file: &Path, count: u64) {
-    let mut out = BufWriter::new(std::fs::File::create(file).unwrap());
+/// Writes a catalogue of generated products into the shop's folder.
+pub fn write(shop: &Node, count: u64) -> PathBuf {
+    let file = shop.folder.join("catalogue.jsonl");
+    let mut out = BufWriter::new(std::fs::File::create(&file).unwrap());
     for product in generate(count, SEED) {
         writeln!(out, "{}", line(&product)).unwrap();
     }
     out.flush().unwrap();
+    file
 }
 
 /// The product as a line of a file that the import reads.

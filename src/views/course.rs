@@ -60,6 +60,9 @@ pub(super) struct Turn<'a> {
     pub(super) position: Position,
 }
 
+/// Rows are found by their keys: a plan that was made while a table was empty must not go on reading all of
+/// it until the server's statistics have caught up.
+const BEGIN: &str = "begin; set local synchronous_commit = off; set local enable_seqscan = off";
 /// How far readers may be shown ahead of the rows' position where there is nothing to write.
 const UNWRITTEN_LIMIT: i64 = 1_000;
 
@@ -229,15 +232,15 @@ impl Course {
 }
 
 impl Turn<'_> {
-    /// Whether following through there takes a write. News without an event for this view move only
-    /// what readers see; the rows' position follows now and then, and with the next event. After a
-    /// restart those positions are read again, which costs a little time and nothing else.
-    pub(super) fn takes_a_write(&self, events: &[Arc<Recorded>], through: Position) -> bool {
+    /// Whether following through there takes a write. News that change no row of this view move only what
+    /// readers see; the rows' position follows now and then, and with the next change. After a restart those
+    /// positions are read again, which costs a little time and nothing else.
+    pub(super) const fn takes_a_write(&self, changes: bool, through: Position) -> bool {
         let ahead = through.0 - self.position.0;
-        if events.is_empty() {
-            ahead >= UNWRITTEN_LIMIT
-        } else {
+        if changes {
             ahead > 0
+        } else {
+            ahead >= UNWRITTEN_LIMIT
         }
     }
 
@@ -255,10 +258,7 @@ impl Turn<'_> {
 
     /// Starts the transaction that writes rows and position.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.course
-            .pool
-            .begin_with("begin; set local synchronous_commit = off")
-            .await
+        self.course.pool.begin_with(BEGIN).await
     }
 
     /// Moves the position and commits. Readers see it after [`Turn::show`].

@@ -57,7 +57,7 @@ async fn a_row_that_breaks_a_constraint_disturbs_nobody_but_its_entity() {
     let mut answers = join_all(asks).await.into_iter();
     match answers.next() {
         Some(Err(AskError::Unavailable { reason, .. })) => {
-            assert!(reason.contains("remembered_pk"), "{reason}")
+            assert!(reason.contains("remembered_pk"), "{reason}");
         }
         other => panic!("{other:?}"),
     }
