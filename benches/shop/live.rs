@@ -465,13 +465,12 @@ pub async fn run(clock: &Clock, quick: bool) -> Vec<String> {
             "bare tokio-tungstenite broadcast",
             "1.2",
         ),
-        idle(clock, quick).await,
     ]
 }
 
 /// What the shop that ships needs for a socket whose guest said hello.
 #[allow(clippy::cast_precision_loss, reason = "a bench's figures have three digits")]
-async fn idle(clock: &Clock, quick: bool) -> String {
+pub async fn idle(clock: &Clock, quick: bool) -> Vec<String> {
     let count = if quick { 20 } else { IDLE };
     println!("{count} idle sockets");
     let shop = Node::open("live").await;
@@ -505,9 +504,9 @@ async fn idle(clock: &Clock, quick: bool) -> String {
     println!("  {each:.1} KiB each");
     drop(sockets);
     shop.close().await;
-    plain_row(
+    vec![plain_row(
         &format!("memory of the node for each of {count} idle sockets that said hello"),
         &format!("{each:.1} KiB"),
         "12 KB",
-    )
+    )]
 }

@@ -1,7 +1,7 @@
 //! The shop against what stands below it, as `docs/PERFORMANCE.md` explains.
 //!
 //! ```text
-//! cargo bench --bench shop [-- [--quick] [journal] [cart] [reserve] [checkout] [journey] [live] [tax] [recovery] [overload] [import]]
+//! cargo bench --bench shop [-- [--quick] [journal] [cart] [reserve] [checkout] [journey] [live] [idle] [tax] [recovery] [overload] [import]]
 //! ```
 //!
 //! Shop, PostgreSQL and generator share the machine. Lines that begin with `|` are rows of the table in
@@ -56,6 +56,7 @@ const BENCHES: &[(&str, Run)] = &benches! {
     "checkout" checkout::run;
     "journey" checkout::journey;
     "live" live::run;
+    "idle" live::idle;
     "tax" tax::run;
     "recovery" recovery::run;
     "overload" overload::run;
