@@ -17,6 +17,7 @@ pub mod contract;
 pub mod fault;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod group;
 pub mod member;
 pub mod memory;
 pub mod migrate;

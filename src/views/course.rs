@@ -1,7 +1,7 @@
 //! How far a view has come in every shard, in the database and as seen by readers who wait.
 //!
-//! **Invariant:** a view's rows and its position change in one transaction, and only from the
-//! position that transaction started at. Commits are asynchronous (a view can be derived again), so
+//! **Invariant:** a view's rows and its position change in one transaction (`super::rows`), and only from
+//! the position that its turn began at. Commits are asynchronous (a view can be derived again), so
 //! a crash of the database may take the last of them back, rows and position together; a view that
 //! finds itself further back than it was refuses to follow until it was asked for its position. Where
 //! nothing happens any more nobody would notice, so [`Course::fallen`] is asked now and then.
@@ -18,7 +18,7 @@ use crate::journal::{Position, Recorded};
 /// One view's place in every shard.
 #[derive(Debug)]
 pub(super) struct Course {
-    view: &'static str,
+    pub(super) view: &'static str,
     answers: Answers,
     pool: PgPool,
     places: Box<[Place]>,
@@ -209,6 +209,11 @@ impl Course {
         Ok(fallen.collect())
     }
 
+    /// Starts a transaction that writes rows and positions.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.pool.begin_with(BEGIN).await
+    }
+
     const fn moved(&self, shard: Shard) -> ViewFault {
         ViewFault::Moved {
             view: self.view,
@@ -232,6 +237,10 @@ impl Course {
 }
 
 impl Turn<'_> {
+    pub(super) const fn shard(&self) -> Shard {
+        self.shard
+    }
+
     /// Whether following through there takes a write. News that change no row of this view move only what
     /// readers see; the rows' position follows now and then, and with the next change. After a restart those
     /// positions are read again, which costs a little time and nothing else.
@@ -254,35 +263,6 @@ impl Turn<'_> {
             .iter()
             .map(AsRef::as_ref)
             .filter(move |event| event.position > position)
-    }
-
-    /// Starts the transaction that writes rows and position.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.course.pool.begin_with(BEGIN).await
-    }
-
-    /// Moves the position and commits. Readers see it after [`Turn::show`].
-    pub(super) async fn commit(
-        &mut self,
-        mut transaction: Transaction<'static, Postgres>,
-        through: Position,
-    ) -> Result<(), sqlx::Error> {
-        let moved = sqlx::query!(
-            "update view_position set position = $4 where view = $1 and shard = $2 and position = $3",
-            self.course.view,
-            row_shard(self.shard),
-            self.position.0,
-            through.0,
-        )
-        .execute(&mut *transaction)
-        .await?;
-        if moved.rows_affected() != 1 {
-            // Another writer was here. Nothing of this is kept; the next try reads where things are.
-            return Err(sqlx::Error::RowNotFound);
-        }
-        transaction.commit().await?;
-        self.position = through;
-        Ok(())
     }
 
     /// Ends the turn: readers who wait for `through` have it.

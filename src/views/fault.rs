@@ -47,6 +47,12 @@ pub enum ViewFault {
         /// Which shard.
         shard: u16,
     },
+    /// The transaction this was part of was given up by whoever wrote it. Perhaps it was committed.
+    #[error("the transaction that should {action} was given up")]
+    Abandoned {
+        /// What it was doing.
+        action: &'static str,
+    },
     /// The page token is not one this list has given.
     #[error("the cursor is not one that this list has given")]
     BadCursor,
@@ -66,6 +72,19 @@ impl ViewFault {
         let code = refusal.code().unwrap_or_default();
         // Class 22: a value that cannot be. Class 23: a constraint, but for "unique" (23505).
         code.starts_with("22") || (code.starts_with("23") && code != "23505")
+    }
+
+    /// Whether the database is well and refuses what it was given, so that the fault is in one of the rows, or in
+    /// where one of the shards is.
+    pub(super) const fn is_in_the_rows(&self) -> bool {
+        use sqlx::Error::{Database, Encode, RowNotFound};
+        matches!(
+            self,
+            Self::Database {
+                source: Database(_) | Encode(_) | RowNotFound,
+                ..
+            }
+        )
     }
 }
 

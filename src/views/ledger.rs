@@ -14,10 +14,11 @@ use uuid::Uuid;
 use super::course::{Answers, Course, row_shard};
 use super::details::read_currency;
 use super::fault::{READ_LIMIT, ViewFault, WRITE_LIMIT, within};
+use super::rows::{Part, Parts, Rows};
 use super::wait::{self, Missing, Waited};
 use crate::clock::Clock;
 use crate::domain::id::OrderId;
-use crate::domain::ledger::{Account, transfers};
+use crate::domain::ledger::{Account, Transfer, transfers};
 use crate::domain::money::Currency;
 use crate::domain::order::Order;
 use crate::domain::{Kind, Millis, Money, Shard, ShardCount};
@@ -76,6 +77,7 @@ pub struct Ledger {
     clock: Clock,
     shards: ShardCount,
     course: Course,
+    parts: Parts<Vec<Leg>>,
     missing: Missing,
 }
 
@@ -91,6 +93,7 @@ impl Ledger {
             clock,
             shards,
             course,
+            parts: Parts::default(),
             missing: Missing::new(),
         })
     }
@@ -183,7 +186,8 @@ impl Ledger {
                     break;
                 };
                 let told = events.iter().filter(|event| event.position <= end);
-                let rows = Legs::read(told.filter(|event| event.entity.kind() == Kind::Order))?;
+                let legs = legs(told.filter(|event| event.entity.kind() == Kind::Order))?;
+                let rows: Columns = legs.iter().collect();
                 rows.write_rebuilt(&mut transaction).await.map_err(failed)?;
                 position = last;
             }
@@ -236,9 +240,49 @@ fn read_account(name: &str) -> Result<Account, ViewFault> {
         })
 }
 
-/// The transfers of a batch of events, column by column.
+/// One row of the books.
+#[derive(Debug)]
+pub(super) struct Leg {
+    shard: Shard,
+    position: Position,
+    leg: i16,
+    order: OrderId,
+    transfer: Transfer,
+    at: Millis,
+}
+
+/// The rows that these events make.
+fn legs<'a>(events: impl Iterator<Item = &'a Recorded>) -> Result<Vec<Leg>, ViewFault> {
+    let mut legs = Vec::new();
+    for event in events {
+        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
+            place: format!(
+                "{} at position {} of shard {}",
+                event.entity, event.position, event.shard
+            ),
+            source,
+        };
+        let order: OrderId = event
+            .entity
+            .key()
+            .parse()
+            .map_err(|error| unreadable(Box::new(error)))?;
+        let said = stored::decode::<Order>(event).map_err(|error| unreadable(Box::new(error)))?;
+        legs.extend((0..).zip(transfers(&said)).map(|(leg, transfer)| Leg {
+            shard: event.shard,
+            position: event.position,
+            leg,
+            order,
+            transfer,
+            at: said.at(),
+        }));
+    }
+    Ok(legs)
+}
+
+/// Rows of the books, column by column.
 #[derive(Debug, Default)]
-struct Legs {
+struct Columns {
     shard: Vec<i16>,
     position: Vec<i64>,
     leg: Vec<i16>,
@@ -250,38 +294,25 @@ struct Legs {
     at: Vec<i64>,
 }
 
-impl Legs {
-    fn read<'a>(events: impl Iterator<Item = &'a Recorded>) -> Result<Self, ViewFault> {
-        let mut legs = Self::default();
-        for event in events {
-            let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
-                place: format!(
-                    "{} at position {} of shard {}",
-                    event.entity, event.position, event.shard
-                ),
-                source,
-            };
-            let order: OrderId = event
-                .entity
-                .key()
-                .parse()
-                .map_err(|error| unreadable(Box::new(error)))?;
-            let said = stored::decode::<Order>(event).map_err(|error| unreadable(Box::new(error)))?;
-            for (leg, transfer) in (0..).zip(transfers(&said)) {
-                legs.shard.push(row_shard(event.shard));
-                legs.position.push(event.position.0);
-                legs.leg.push(leg);
-                legs.order.push(order.0);
-                legs.debit.push(transfer.debit.as_str().to_owned());
-                legs.credit.push(transfer.credit.as_str().to_owned());
-                legs.amount.push(transfer.amount.amount);
-                legs.currency.push(transfer.amount.currency.to_string());
-                legs.at.push(said.at().0);
-            }
+impl<'a> FromIterator<&'a Leg> for Columns {
+    fn from_iter<I: IntoIterator<Item = &'a Leg>>(legs: I) -> Self {
+        let mut columns = Self::default();
+        for leg in legs {
+            columns.shard.push(row_shard(leg.shard));
+            columns.position.push(leg.position.0);
+            columns.leg.push(leg.leg);
+            columns.order.push(leg.order.0);
+            columns.debit.push(leg.transfer.debit.as_str().to_owned());
+            columns.credit.push(leg.transfer.credit.as_str().to_owned());
+            columns.amount.push(leg.transfer.amount.amount);
+            columns.currency.push(leg.transfer.amount.currency.to_string());
+            columns.at.push(leg.at.0);
         }
-        Ok(legs)
+        columns
     }
+}
 
+impl Columns {
     async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if self.leg.is_empty() {
             return Ok(());
@@ -332,6 +363,28 @@ impl Legs {
     }
 }
 
+impl Rows for Ledger {
+    type Changes = Vec<Leg>;
+    const ACTION: &'static str = "follow payments";
+
+    fn course(&self) -> &Course {
+        &self.course
+    }
+
+    fn parts(&self) -> &Parts<Vec<Leg>> {
+        &self.parts
+    }
+
+    fn count(legs: &Vec<Leg>) -> usize {
+        legs.len()
+    }
+
+    async fn write(parts: &[&Part<Vec<Leg>>], connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let rows: Columns = parts.iter().flat_map(|part| &part.changes).collect();
+        rows.write(connection).await
+    }
+}
+
 #[async_trait]
 impl View for Ledger {
     fn name(&self) -> &'static str {
@@ -357,14 +410,9 @@ impl View for Ledger {
         through: Position,
     ) -> Result<(), ReadFault> {
         let mut turn = self.course.turn(shard).await?;
-        let legs = Legs::read(turn.unwritten(events))?;
-        if turn.takes_a_write(!legs.leg.is_empty(), through) {
-            within("follow payments", WRITE_LIMIT, async {
-                let mut transaction = turn.begin().await?;
-                legs.write(&mut transaction).await?;
-                turn.commit(transaction, through).await
-            })
-            .await?;
+        let legs = legs(turn.unwritten(events))?;
+        if turn.takes_a_write(!legs.is_empty(), through) {
+            turn.write(self, legs, through).await?;
         }
         turn.show(through);
         Ok(())

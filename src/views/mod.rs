@@ -27,6 +27,7 @@ mod order_row;
 mod product;
 mod product_row;
 mod query;
+mod rows;
 mod search;
 mod shelf;
 mod stock;

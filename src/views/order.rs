@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::course::{Answers, Course};
 use super::cursor::{Cursor, Scope};
-use super::fault::{READ_LIMIT, ViewFault, WRITE_LIMIT, within};
-use super::order_row::{OrderChanges, Row};
+use super::fault::{READ_LIMIT, ViewFault, within};
+use super::order_row::{self, OrderChanges, Row};
+use super::rows::{Part, Parts, Rows};
 use super::wait::{self, Missing, Waited};
 use crate::clock::Clock;
 use crate::domain::id::{CustomerId, OrderId};
@@ -64,6 +65,7 @@ pub struct Orders {
     pool: PgPool,
     clock: Clock,
     course: Course,
+    parts: Parts<OrderChanges>,
     missing: Missing,
 }
 
@@ -78,6 +80,7 @@ impl Orders {
             pool,
             clock,
             course,
+            parts: Parts::default(),
             missing: Missing::new(),
         })
     }
@@ -240,6 +243,27 @@ fn page(rows: Vec<Row>, limit: usize, scope: Scope) -> Result<OrderPage, ViewFau
     Ok(OrderPage { items, next_cursor })
 }
 
+impl Rows for Orders {
+    type Changes = OrderChanges;
+    const ACTION: &'static str = "follow orders";
+
+    fn course(&self) -> &Course {
+        &self.course
+    }
+
+    fn parts(&self) -> &Parts<OrderChanges> {
+        &self.parts
+    }
+
+    fn count(changes: &OrderChanges) -> usize {
+        changes.count()
+    }
+
+    async fn write(parts: &[&Part<OrderChanges>], connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        order_row::write(parts, connection).await
+    }
+}
+
 #[async_trait]
 impl View for Orders {
     fn name(&self) -> &'static str {
@@ -267,12 +291,7 @@ impl View for Orders {
         let mut turn = self.course.turn(shard).await?;
         let changes = OrderChanges::read(turn.unwritten(events))?;
         if turn.takes_a_write(!events.is_empty(), through) {
-            within("follow orders", WRITE_LIMIT, async {
-                let mut transaction = turn.begin().await?;
-                changes.write(shard, &mut transaction).await?;
-                turn.commit(transaction, through).await
-            })
-            .await?;
+            turn.write(self, changes, through).await?;
         }
         turn.show(through);
         Ok(())

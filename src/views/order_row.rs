@@ -11,12 +11,13 @@ use super::course::row_shard;
 use super::details::read_currency;
 use super::fault::ViewFault;
 use super::order::OrderSummary;
+use super::rows::Part;
 use super::search::printable;
 use crate::domain::id::{CustomerId, OrderId};
 use crate::domain::order::{Draft, Event, Order, Phase, Status};
 use crate::domain::payment::RefundId;
 use crate::domain::{Millis, Money, Shard, payment};
-use crate::journal::{Recorded, stored};
+use crate::journal::{Position, Recorded, Sequence, stored};
 
 /// How many line names a list shows.
 const NAMES: usize = 3;
@@ -84,7 +85,7 @@ impl Row {
 
     /// What the row shows after an event. Follows the order entity, as far as a list goes; a test
     /// holds the two side by side.
-    fn apply(&mut self, event: &Event, recorded: &Recorded) {
+    fn apply(&mut self, event: &Event, position: Position, sequence: Sequence) {
         let (phase, payment) = match event {
             Event::Placed { .. } | Event::Held { .. } | Event::CancelWanted { .. } => (None, None),
             Event::Authorised { .. } => (None, Some(payment::Status::Authorised)),
@@ -96,7 +97,7 @@ impl Row {
             Event::Captured { amount, .. } => {
                 self.captures += 1;
                 self.captured += amount.amount;
-                self.money_position = recorded.position.0;
+                self.money_position = position.0;
                 (None, Some(payment::Status::Captured))
             }
             Event::Confirmed { .. } => (Some(Phase::Confirmed), None),
@@ -113,7 +114,7 @@ impl Row {
             Event::Refunded { refund, amount, .. } => {
                 self.settle(*refund);
                 self.refunded += amount.amount;
-                self.money_position = recorded.position.0;
+                self.money_position = position.0;
                 match self.refunded >= self.captured {
                     true => (None, Some(payment::Status::Refunded)),
                     false => (None, Some(payment::Status::PartiallyRefunded)),
@@ -137,7 +138,7 @@ impl Row {
             Status::of(phase, payment).as_str().clone_into(&mut self.status);
         }
         self.changed_at_ms = event.at().0;
-        self.sequence = recorded.sequence.0;
+        self.sequence = sequence.0;
     }
 
     fn settle(&mut self, refund: RefundId) {
@@ -187,10 +188,10 @@ fn parse<T: DeserializeOwned>(name: &str) -> Option<T> {
 
 /// What a batch of events says of orders, in order.
 #[derive(Debug, Default)]
-pub(super) struct OrderChanges<'a>(BTreeMap<Uuid, Vec<(&'a Recorded, Event)>>);
+pub(super) struct OrderChanges(BTreeMap<Uuid, Vec<(Position, Sequence, Event)>>);
 
-impl<'a> OrderChanges<'a> {
-    pub(super) fn read(events: impl Iterator<Item = &'a Recorded>) -> Result<Self, ViewFault> {
+impl OrderChanges {
+    pub(super) fn read<'a>(events: impl Iterator<Item = &'a Recorded>) -> Result<Self, ViewFault> {
         let mut changes = Self::default();
         for event in events {
             let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
@@ -206,77 +207,103 @@ impl<'a> OrderChanges<'a> {
                 .parse()
                 .map_err(|error| unreadable(Box::new(error)))?;
             let said = stored::decode::<Order>(event).map_err(|error| unreadable(Box::new(error)))?;
-            changes.0.entry(order.0).or_default().push((event, said));
+            let events = changes.0.entry(order.0).or_default();
+            events.push((event.position, event.sequence, said));
         }
         Ok(changes)
     }
 
-    /// Writes the rows as they are after these events, and how many orders are in each status.
-    pub(super) async fn write(&self, shard: Shard, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let mut rows = self.known(connection).await?;
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        for row in rows.values() {
-            *counts.entry(row.status.clone()).or_default() -= 1;
-        }
-        for (order, events) in &self.0 {
-            for (recorded, event) in events {
+    /// About how many rows that writes.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_new(events: &[(Position, Sequence, Event)]) -> bool {
+        let first = events.first();
+        first.is_some_and(|(_, _, event)| matches!(event, Event::Placed { .. }))
+    }
+}
+
+/// Writes the rows as they are after these events, and how many orders are in each status.
+pub(super) async fn write(
+    parts: &[&Part<OrderChanges>],
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    let mut rows = known(parts, connection).await?;
+    let mut counts: BTreeMap<(i16, String), i64> = BTreeMap::new();
+    for row in rows.values() {
+        *counts.entry((row.shard, row.status.clone())).or_default() -= 1;
+    }
+    for part in parts {
+        for (order, events) in &part.changes.0 {
+            for (position, sequence, event) in events {
                 if let Event::Placed { at, draft } = event {
                     rows.entry(*order)
-                        .or_insert_with(|| Row::placed(OrderId(*order), shard, *at, draft));
+                        .or_insert_with(|| Row::placed(OrderId(*order), part.shard, *at, draft));
                 } else if let Some(row) = rows.get_mut(order) {
-                    row.apply(event, recorded);
+                    row.apply(event, *position, *sequence);
                 }
             }
         }
-        for row in rows.values() {
-            *counts.entry(row.status.clone()).or_default() += 1;
-        }
-        write_rows(connection, rows.values()).await?;
-        let counts: Vec<(String, i64)> = counts.into_iter().filter(|(_, change)| *change != 0).collect();
-        let (statuses, changes): (Vec<String>, Vec<i64>) = counts.into_iter().unzip();
-        if statuses.is_empty() {
-            return Ok(());
-        }
-        sqlx::query!(
-            "insert into order_count as known (shard, status, orders)
-             select $1, * from unnest($2::text[], $3::bigint[])
-             on conflict (shard, status) do update set orders = known.orders + excluded.orders",
-            row_shard(shard),
-            &statuses,
-            &changes,
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
     }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    for row in rows.values() {
+        *counts.entry((row.shard, row.status.clone())).or_default() += 1;
+    }
+    write_rows(connection, rows.values()).await?;
+    write_counts(connection, counts).await
+}
 
-    /// The rows of orders that were placed before this batch.
-    async fn known(&self, connection: &mut PgConnection) -> Result<BTreeMap<Uuid, Row>, sqlx::Error> {
-        let is_new = |events: &[(&Recorded, Event)]| {
-            events
-                .first()
-                .is_some_and(|(_, event)| matches!(event, Event::Placed { .. }))
-        };
-        let old = self.0.iter().filter(|(_, events)| !is_new(events));
-        let old: Vec<Uuid> = old.map(|(order, _)| *order).collect();
-        if old.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let rows = sqlx::query_as!(
-            Row,
-            r#"select order_id, shard, number, customer_id, email, phase, status, payment, placed_at_ms,
+/// The rows of orders that were placed before these batches.
+async fn known(
+    parts: &[&Part<OrderChanges>],
+    connection: &mut PgConnection,
+) -> Result<BTreeMap<Uuid, Row>, sqlx::Error> {
+    let orders = parts.iter().flat_map(|part| &part.changes.0);
+    let old = orders.filter(|(_, events)| !OrderChanges::is_new(events));
+    let old: Vec<Uuid> = old.map(|(order, _)| *order).collect();
+    if old.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select order_id, shard, number, customer_id, email, phase, status, payment, placed_at_ms,
                       changed_at_ms, total, currency, item_count, names, cancel_reason, captures,
                       captured, refunded, refunds, refunding, money_position, sequence
                from order_summary where order_id = any($1)"#,
-            &old,
-        )
-        .fetch_all(connection)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.order_id, row)).collect())
+        &old,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.order_id, row)).collect())
+}
+
+async fn write_counts(
+    connection: &mut PgConnection,
+    counts: BTreeMap<(i16, String), i64>,
+) -> Result<(), sqlx::Error> {
+    let (mut shards, mut statuses, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    for ((shard, status), change) in counts.into_iter().filter(|(_, change)| *change != 0) {
+        shards.push(shard);
+        statuses.push(status);
+        changes.push(change);
     }
+    if shards.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into order_count as known (shard, status, orders)
+         select * from unnest($1::smallint[], $2::text[], $3::bigint[])
+         on conflict (shard, status) do update set orders = known.orders + excluded.orders",
+        &shards,
+        &statuses,
+        &changes,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn write_rows(

@@ -1,8 +1,8 @@
 //! The catalogue: products and their availability, served from memory, kept current by the journal.
 //!
-//! Follows products and stock. Rows and position are written in one transaction; memory changes
-//! after its commit, so it never shows what could be taken back; readers who wait for a write are let
-//! go after memory has it, so they never see less than they wrote.
+//! Follows products and stock. Rows and position are written in one transaction, for many shards at once
+//! where it is about stock; memory changes after its commit, so it never shows what could be taken back;
+//! readers who wait for a write are let go after memory has it, so they never see less than they wrote.
 //!
 //! **Must never** refuse an event for what it says: two products that want one slug get two slugs,
 //! stock that cannot be raises an alarm.
@@ -14,18 +14,19 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
-use sqlx::PgPool;
-use tokio::sync::{Mutex, watch};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{RwLock, watch};
 
 use super::card::{Card, Wording};
 use super::category::{CategoryNode, Tree};
 use super::course::{Answers, Course};
 use super::details::{Kept, read_currency, read_details};
-use super::fault::{READ_LIMIT, ViewFault, WRITE_LIMIT, within};
+use super::fault::{READ_LIMIT, ViewFault, within};
 use super::list::Lists;
 use super::memory::{Footprint, Memory};
 use super::product_row::{ProductChange, ProductChanges};
 use super::query::clip;
+use super::rows::{Part, Parts, Rows};
 use super::search::printable;
 use super::stock::{self, StockChanges};
 use super::wait::{self, Missing, Waited};
@@ -53,8 +54,9 @@ pub struct Catalogue {
     pub(super) lists: Lists,
     pub(super) kept: Kept,
     categories: ArcSwapOption<(u64, Arc<[CategoryNode]>)>,
-    /// Rows and memory have one writer, whichever shard it writes for.
-    writer: Mutex<()>,
+    parts: Parts<News>,
+    /// Products are given their addresses by what memory has, so whoever writes products writes alone.
+    addresses: RwLock<()>,
 }
 
 /// How far loading has come.
@@ -89,7 +91,8 @@ impl Catalogue {
             lists: Lists::default(),
             kept: Kept::default(),
             categories: ArcSwapOption::empty(),
-            writer: Mutex::new(()),
+            parts: Parts::default(),
+            addresses: RwLock::new(()),
         };
         let began = catalogue.clock.instant();
         catalogue.load(progress).await?;
@@ -295,24 +298,33 @@ impl Catalogue {
     }
 
     /// Lets memory show what the rows now say.
-    fn remember(&self, products: &ProductChanges, stock: &StockChanges) {
+    fn remember<'a>(&self, news: impl Iterator<Item = &'a News>) {
         let mut change = self.memory.change();
-        for (sku, product) in &products.0 {
-            match (&product.details, self.card(sku).filter(|card| card.is_product())) {
-                (Some(details), known) => {
-                    let created_at = known.map_or(product.created_at, |card| card.created_at);
-                    change.put(&product.wording(details, created_at));
+        for News { products, stock } in news {
+            for (sku, product) in &products.0 {
+                match (&product.details, self.card(sku).filter(|card| card.is_product())) {
+                    (Some(details), known) => {
+                        let created_at = known.map_or(product.created_at, |card| card.created_at);
+                        change.put(&product.wording(details, created_at));
+                    }
+                    (None, Some(card)) => change.reprice(&card, product.price, product.version),
+                    // A price of nothing: the journal does not hold such a thing.
+                    (None, None) => {}
                 }
-                (None, Some(card)) => change.reprice(&card, product.price, product.version),
-                // A price of nothing: the journal does not hold such a thing.
-                (None, None) => {}
             }
-        }
-        for (row, _) in stock.rows.values() {
-            change.stock(&row.sku, row.levels.available());
+            for (row, _) in stock.rows.values() {
+                change.stock(&row.sku, row.levels.available());
+            }
         }
         change.show();
     }
+}
+
+/// What events of one shard say of products and stock.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    products: ProductChanges,
+    stock: StockChanges,
 }
 
 impl ProductChange {
@@ -325,6 +337,35 @@ impl ProductChange {
             version: self.version,
             published: self.published,
         }
+    }
+}
+
+impl Rows for Catalogue {
+    type Changes = News;
+    const ACTION: &'static str = "follow products and stock";
+
+    fn course(&self) -> &Course {
+        &self.course
+    }
+
+    fn parts(&self) -> &Parts<News> {
+        &self.parts
+    }
+
+    fn count(news: &News) -> usize {
+        news.products.0.len() + news.stock.rows.len()
+    }
+
+    async fn write(parts: &[&Part<News>], connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        for part in parts {
+            part.changes.products.write(connection).await?;
+        }
+        let stock: Vec<&StockChanges> = parts.iter().map(|part| &part.changes.stock).collect();
+        stock::write(&stock, connection).await
+    }
+
+    fn written(&self, parts: &[&Part<News>]) {
+        self.remember(parts.iter().map(|part| &part.changes));
     }
 }
 
@@ -352,29 +393,27 @@ impl View for Catalogue {
         events: &[Arc<Recorded>],
         through: Position,
     ) -> Result<(), ReadFault> {
-        let _writer = self.writer.lock().await;
+        let products = |event: &Arc<Recorded>| event.entity.kind() == Kind::Product;
+        let (_alone, _beside) = match events.iter().any(products) {
+            true => (Some(self.addresses.write().await), None),
+            false => (None, Some(self.addresses.read().await)),
+        };
         let mut turn = self.course.turn(shard).await?;
         let reached = self.course.reached(shard);
-        let (mut products, mut stock) = (ProductChanges::default(), StockChanges::default());
+        let mut news = News::default();
         for event in events.iter().filter(|event| event.position > reached) {
             match event.entity.kind() {
-                Kind::Product => products.read(event)?,
-                Kind::Stock => stock.read(event)?,
+                Kind::Product => news.products.read(event)?,
+                Kind::Stock => news.stock.read(event)?,
                 Kind::Cart | Kind::Order | Kind::Unknown => {}
             }
         }
-        self.give_slugs(&mut products);
-        self.fill_in_variants(&mut products).await?;
-        if turn.takes_a_write(!events.is_empty(), through) {
-            within("follow products and stock", WRITE_LIMIT, async {
-                let mut transaction = turn.begin().await?;
-                products.write(&mut transaction).await?;
-                stock.write(&mut transaction).await?;
-                turn.commit(transaction, through).await
-            })
-            .await?;
+        self.give_slugs(&mut news.products);
+        self.fill_in_variants(&mut news.products).await?;
+        // Also where the rows are there already: memory may lack what they say.
+        if !events.is_empty() || turn.takes_a_write(false, through) {
+            turn.write(self, news, through).await?;
         }
-        self.remember(&products, &stock);
         turn.show(through);
         Ok(())
     }

@@ -93,57 +93,62 @@ impl StockChanges {
         self.rows.insert(sku, (row, event.sequence.0));
         Ok(())
     }
+}
 
-    pub(super) async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if !self.rows.is_empty() {
-            self.write_levels(connection).await?;
-        }
-        for alarm in &self.alarms {
-            sqlx::query!(
-                "insert into stock_alarm (shard, position, sku, levels, raised_at_ms)
-                 values ($1, $2, $3, $4, $5) on conflict (shard, position) do nothing",
-                row_shard(alarm.shard),
-                alarm.position.0,
-                alarm.sku.as_str(),
-                write_levels(alarm.levels),
-                alarm.raised_at.0,
-            )
-            .execute(&mut *connection)
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn write_levels(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let rows = || self.rows.values();
-        let units = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
+/// Writes the levels and alarms of several batches. Each SKU is in one of them.
+pub(super) async fn write(
+    changes: &[&StockChanges],
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    write_levels(changes, connection).await?;
+    for alarm in changes.iter().flat_map(|changes| &changes.alarms) {
         sqlx::query!(
-            "insert into stock_level as level
-                 (sku, on_hand, held, sold, shard, position, sequence, changed_at_ms)
-             select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[],
-                                  $5::smallint[], $6::bigint[], $7::bigint[], $8::bigint[])
-             on conflict (sku) do update
-                 set on_hand = excluded.on_hand, held = excluded.held, sold = excluded.sold,
-                     position = excluded.position, sequence = excluded.sequence,
-                     changed_at_ms = excluded.changed_at_ms
-                 where level.sequence < excluded.sequence",
-            &rows()
-                .map(|(row, _)| row.sku.as_str().to_owned())
-                .collect::<Vec<_>>(),
-            &rows()
-                .map(|(row, _)| units(row.levels.on_hand))
-                .collect::<Vec<_>>(),
-            &rows().map(|(row, _)| units(row.levels.held)).collect::<Vec<_>>(),
-            &rows().map(|(row, _)| units(row.levels.sold)).collect::<Vec<_>>(),
-            &rows().map(|(row, _)| row_shard(row.shard)).collect::<Vec<_>>(),
-            &rows().map(|(row, _)| row.position.0).collect::<Vec<_>>(),
-            &rows().map(|(_, sequence)| *sequence).collect::<Vec<_>>(),
-            &rows().map(|(row, _)| row.changed_at.0).collect::<Vec<_>>(),
+            "insert into stock_alarm (shard, position, sku, levels, raised_at_ms)
+             values ($1, $2, $3, $4, $5) on conflict (shard, position) do nothing",
+            row_shard(alarm.shard),
+            alarm.position.0,
+            alarm.sku.as_str(),
+            text_of(alarm.levels),
+            alarm.raised_at.0,
         )
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-        Ok(())
     }
+    Ok(())
+}
+
+async fn write_levels(changes: &[&StockChanges], connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let rows = || changes.iter().flat_map(|changes| changes.rows.values());
+    if rows().next().is_none() {
+        return Ok(());
+    }
+    let units = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
+    sqlx::query!(
+        "insert into stock_level as level
+             (sku, on_hand, held, sold, shard, position, sequence, changed_at_ms)
+         select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[],
+                              $5::smallint[], $6::bigint[], $7::bigint[], $8::bigint[])
+         on conflict (sku) do update
+             set on_hand = excluded.on_hand, held = excluded.held, sold = excluded.sold,
+                 position = excluded.position, sequence = excluded.sequence,
+                 changed_at_ms = excluded.changed_at_ms
+             where level.sequence < excluded.sequence",
+        &rows()
+            .map(|(row, _)| row.sku.as_str().to_owned())
+            .collect::<Vec<_>>(),
+        &rows()
+            .map(|(row, _)| units(row.levels.on_hand))
+            .collect::<Vec<_>>(),
+        &rows().map(|(row, _)| units(row.levels.held)).collect::<Vec<_>>(),
+        &rows().map(|(row, _)| units(row.levels.sold)).collect::<Vec<_>>(),
+        &rows().map(|(row, _)| row_shard(row.shard)).collect::<Vec<_>>(),
+        &rows().map(|(row, _)| row.position.0).collect::<Vec<_>>(),
+        &rows().map(|(_, sequence)| *sequence).collect::<Vec<_>>(),
+        &rows().map(|(row, _)| row.changed_at.0).collect::<Vec<_>>(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Whether `on_hand = available + held + sold` can hold with none below zero, and fits the columns.
@@ -152,7 +157,7 @@ fn is_sound(levels: Levels) -> bool {
     taken.is_some_and(|taken| taken <= levels.on_hand) && i64::try_from(levels.on_hand).is_ok()
 }
 
-fn write_levels(levels: Levels) -> String {
+fn text_of(levels: Levels) -> String {
     let Levels { on_hand, held, sold } = levels;
     format!("{on_hand} {held} {sold}")
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::post::{Mail, Post, PostFault};
 use crate::domain::Millis;
+use crate::journal::group::{Abandoned, Group, Together};
 
 /// How many mails are kept: the newest.
 const KEPT: i64 = 20_000;
@@ -22,6 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct Mailbox {
     pool: PgPool,
     taken: AtomicU64,
+    arriving: Group<Mail, PostFault>,
 }
 
 /// A mail in the mailbox.
@@ -78,10 +80,11 @@ fn within<T>(
 impl Mailbox {
     /// The mailbox of a migrated database.
     #[must_use]
-    pub const fn new(pool: PgPool) -> Self {
+    pub fn new(pool: PgPool) -> Self {
         Self {
             pool,
             taken: AtomicU64::new(0),
+            arriving: Group::default(),
         }
     }
 
@@ -147,9 +150,14 @@ impl Mailbox {
     }
 }
 
-#[async_trait]
-impl Post for Mailbox {
-    async fn send(&self, mail: &Mail) -> Result<(), PostFault> {
+impl Together<Mail> for Mailbox {
+    type Fault = PostFault;
+
+    async fn write(&self, mails: &[&Mail]) -> Result<(), PostFault> {
+        // A mail is text: what a row cannot hold is left out.
+        let texts = |of: fn(&Mail) -> &str| -> Vec<String> {
+            mails.iter().map(|mail| of(mail).replace('\0', "")).collect()
+        };
         within(async {
             // Nobody waits for the disk: a crash that loses this mail also loses the position that
             // came after it, so it is written again.
@@ -159,21 +167,43 @@ impl Post for Mailbox {
                 .await?;
             sqlx::query!(
                 "insert into mailbox_mail (sent_at_ms, message_id, sender, recipient, subject, body_text, body_html)
-                 values ($1, $2, $3, $4, $5, $6, $7)
+                 select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                                      $7::text[])
                  on conflict (message_id) do nothing",
-                mail.at.0,
-                mail.message_id,
-                mail.from,
-                mail.to.replace('\0', ""),
-                mail.subject.replace('\0', ""),
-                mail.text.replace('\0', ""),
-                mail.html.replace('\0', ""),
+                &mails.iter().map(|mail| mail.at.0).collect::<Vec<_>>(),
+                &texts(|mail| &mail.message_id),
+                &texts(|mail| &mail.from),
+                &texts(|mail| &mail.to),
+                &texts(|mail| &mail.subject),
+                &texts(|mail| &mail.text),
+                &texts(|mail| &mail.html),
             )
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await
         })
-        .await?;
+        .await
+    }
+
+    /// Any of them may be what a row cannot hold.
+    fn is_of_one(fault: &PostFault) -> bool {
+        let PostFault::Failed(source) = fault else {
+            return true;
+        };
+        matches!(source.downcast_ref(), Some(sqlx::Error::Database(_)))
+    }
+
+    fn rows(_: &Mail) -> usize {
+        // Some kilobytes, where others' rows are some hundred bytes.
+        20
+    }
+}
+
+#[async_trait]
+impl Post for Mailbox {
+    async fn send(&self, mail: &Mail) -> Result<(), PostFault> {
+        let given_up = |fault: Abandoned| PostFault::Failed(fault.into());
+        self.arriving.join(mail.clone(), self).await.map_err(given_up)??;
         if self.taken.fetch_add(1, Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep().await;
         }
