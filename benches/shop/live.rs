@@ -5,13 +5,13 @@
 //! and encoded by the hub, and written by the connections. The bare side only sends text that is ready.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
 use globalshop::accounts::{Caller, Role, Roles};
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
 use globalshop::actors::tenure::Tenure;
@@ -19,7 +19,7 @@ use globalshop::clock::Clock;
 use globalshop::cluster::{Ask, Region};
 use globalshop::domain::cart::Cart;
 use globalshop::domain::id::{CartId, CustomerId, OrderId, Sku};
-use globalshop::domain::order::{self, Authorisation, Capture, Draft, Order, Placed, Transition};
+use globalshop::domain::order::{Authorisation, Capture, Command, Draft, Order, Placed, Transition};
 use globalshop::domain::{Millis, ShardCount};
 use globalshop::http::serve::{ServeSettings, serve};
 use globalshop::journal::{Journal, MemoryJournal, Takeover};
@@ -45,8 +45,15 @@ use crate::node::Node;
 use crate::rounds::{Unit, compare, plain_row};
 
 const SOCKETS: usize = 1_000;
-/// Orders each socket follows: that many frames reach it in a turn.
-const ORDERS: u64 = 100;
+/// Orders each socket follows.
+const ORDERS: usize = 100;
+/// How often each of them moves in a turn, once before the next moves again.
+const STEPS: usize = 4;
+/// Frames that reach a socket in a turn, as fast as may be or at a pace.
+const BURST: usize = ORDERS * STEPS;
+const PACED: usize = BURST;
+/// How many of them come at once.
+const DOOR: usize = 50;
 /// Sockets on which nothing happens.
 const IDLE: usize = 8_000;
 /// How far apart paced events are.
@@ -66,7 +73,8 @@ struct Arrived {
     events: AtomicU64,
     expected: AtomicU64,
     complete: Notify,
-    /// When the events of this turn were sent, if they are timed, and how long each took to each.
+    /// Whether the events of this turn are timed: when each was sent, and how long it took to each socket.
+    timed: AtomicBool,
     sent: Mutex<Vec<Instant>>,
     took: Mutex<Vec<Duration>>,
 }
@@ -75,12 +83,14 @@ impl Arrived {
     fn expect(&self, events: u64) {
         self.events.store(0, Relaxed);
         self.expected.store(events, Relaxed);
+        self.timed.store(false, Relaxed);
         self.sent.lock().unwrap().clear();
         self.took.lock().unwrap().clear();
     }
 
     fn send_now(&self, clock: &Clock) {
         self.sent.lock().unwrap().push(clock.instant());
+        self.timed.store(true, Relaxed);
     }
 
     /// Events reached a socket; a frame without any (the feed also says that it is alive) completes nothing.
@@ -124,11 +134,13 @@ async fn listen(mut socket: Socket, arrived: Arc<Arrived>, clock: Clock) {
     while let Some(Ok(message)) = socket.next().await {
         if let Message::Text(text) = message {
             let events = text.matches("\"ev\":").count();
-            let now = clock.instant();
-            for _ in 0..events {
-                arrived.time(seen % ORDERS, now);
-                seen += 1;
+            if arrived.timed.load(Relaxed) {
+                let now = clock.instant();
+                for nth in seen..seen + events as u64 {
+                    arrived.time(nth % PACED as u64, now);
+                }
             }
+            seen += events as u64;
             arrived.count(events as u64);
         }
     }
@@ -194,8 +206,6 @@ struct Ours {
     /// How many orders there were before these.
     checkouts: u64,
     orders: Vec<OrderId>,
-    /// The steps these orders still have before them.
-    steps: Vec<Vec<order::Command>>,
     audience: JoinSet<()>,
     arrived: Arc<Arrived>,
     _heart: Heart,
@@ -253,56 +263,38 @@ impl Ours {
             sockets,
             checkouts: 0,
             orders: vec![],
-            steps: vec![],
             audience: JoinSet::new(),
             arrived: Arc::default(),
             _heart: heart,
         }
     }
 
-    /// What moves every order once more; fresh orders and sockets when these have come to their end.
-    async fn step(&mut self) -> order::Command {
-        use order::Command;
-        if self.steps.is_empty() {
-            self.audience.shutdown().await;
-            self.orders.clear();
-            for _ in 0..ORDERS {
-                self.checkouts += 1;
-                let draft = Draft {
-                    checkout: self.checkouts,
-                    ..Draft::default()
-                };
-                self.orders.push(draft.order());
-                self.ask(draft.order(), Command::Place(Arc::new(draft))).await;
-            }
-            for _ in 0..self.sockets {
-                let socket = self.follow_all().await;
-                self.audience
-                    .spawn(listen(socket, Arc::clone(&self.arrived), self.clock.clone()));
-            }
-            let ship = Command::Ship {
-                carrier: "DHL".to_owned(),
-                tracking_number: "1".to_owned(),
+    /// Orders that nobody has moved, and sockets that follow them all.
+    async fn renew(&mut self) {
+        self.audience.shutdown().await;
+        self.orders.clear();
+        for _ in 0..ORDERS {
+            self.checkouts += 1;
+            let draft = Draft {
+                checkout: self.checkouts,
+                ..Draft::default()
             };
-            self.steps = vec![
-                vec![Command::Deliver],
-                vec![ship],
-                vec![Command::Pack],
-                vec![
-                    Command::RecordHolds { held: true },
-                    Command::RecordAuthorisation(Authorisation::Authorised),
-                    Command::RecordCommit { committed: true },
-                    Command::RecordCapture(Capture::Captured),
-                ],
-            ];
+            self.orders.push(draft.order());
+            self.ask(draft.order(), Command::Place(Arc::new(draft))).await;
         }
-        let mut commands = self.steps.pop().unwrap();
-        let last = commands.pop().unwrap();
-        for command in commands {
-            join_all(self.orders.iter().map(|id| self.ask(*id, command.clone()))).await;
+        for command in [
+            Command::RecordHolds { held: true },
+            Command::RecordAuthorisation(Authorisation::Authorised),
+            Command::RecordCommit { committed: true },
+        ] {
+            self.ask_all(&command).await;
         }
-        self.arrived.expect(self.sockets as u64 * ORDERS);
-        last
+        let coming = stream::iter(0..self.sockets).map(|_| self.follow_all());
+        let sockets: Vec<Socket> = coming.buffer_unordered(DOOR).collect().await;
+        for socket in sockets {
+            self.audience
+                .spawn(listen(socket, Arc::clone(&self.arrived), self.clock.clone()));
+        }
     }
 
     async fn follow_all(&self) -> Socket {
@@ -326,30 +318,57 @@ impl Ours {
         socket
     }
 
-    async fn ask(&self, id: OrderId, command: order::Command) {
+    async fn ask(&self, id: OrderId, command: Command) {
         self.region
             .ask::<Order>(&id.entity(), Ask::new(command))
             .await
             .unwrap();
     }
 
-    /// One entry more in the history of every order at once, seen by every socket: events a second.
-    async fn burst(&mut self) -> f64 {
-        let command = self.step().await;
-        let began = self.clock.instant();
+    async fn ask_all(&self, command: &Command) {
         join_all(self.orders.iter().map(|id| self.ask(*id, command.clone()))).await;
+    }
+
+    /// Every order goes through the rest of its life, all at once, seen by every socket: events a second.
+    async fn burst(&mut self) -> f64 {
+        self.renew().await;
+        let events = (self.sockets * BURST) as u64;
+        self.arrived.expect(events);
+        let began = self.clock.instant();
+        for command in Self::rest_of_a_life() {
+            self.ask_all(&command).await;
+        }
         self.arrived.wait().await;
-        (self.sockets as u64 * ORDERS) as f64 / (self.clock.instant() - began).as_secs_f64()
+        events as f64 / (self.clock.instant() - began).as_secs_f64()
+    }
+
+    /// What moves an order whose money is to be captured, one entry of its history each.
+    fn rest_of_a_life() -> [Command; STEPS] {
+        let ship = Command::Ship {
+            carrier: "DHL".to_owned(),
+            tracking_number: "1".to_owned(),
+        };
+        [
+            Command::RecordCapture(Capture::Captured),
+            Command::Pack,
+            ship,
+            Command::Deliver,
+        ]
     }
 
     /// One order after the other, at a pace: how long its event takes to a socket, in microseconds.
     async fn paced(&mut self) -> f64 {
-        let command = self.step().await;
-        let began = self.clock.instant();
-        for (nth, id) in (1_u32..).zip(&self.orders) {
+        self.renew().await;
+        self.arrived.expect((self.sockets * PACED) as u64);
+        let mut due = self.clock.instant();
+        let moves = Self::rest_of_a_life();
+        for (command, id) in moves
+            .iter()
+            .flat_map(|command| self.orders.iter().map(move |id| (command, id)))
+        {
             self.arrived.send_now(&self.clock);
             self.ask(*id, command.clone()).await;
-            let due = began + PACE * nth;
+            due += PACE;
             self.clock
                 .sleep(due.saturating_duration_since(self.clock.instant()))
                 .await;
@@ -407,22 +426,23 @@ impl Bare {
     }
 
     async fn burst(&self) -> f64 {
-        self.arrived.expect(self.sockets as u64 * ORDERS);
+        let events = (self.sockets * BURST) as u64;
+        self.arrived.expect(events);
         let began = self.clock.instant();
-        for _ in 0..ORDERS {
+        for _ in 0..BURST {
             self.sender.send(self.text.clone()).unwrap();
         }
         self.arrived.wait().await;
-        (self.sockets as u64 * ORDERS) as f64 / (self.clock.instant() - began).as_secs_f64()
+        events as f64 / (self.clock.instant() - began).as_secs_f64()
     }
 
     async fn paced(&self) -> f64 {
-        self.arrived.expect(self.sockets as u64 * ORDERS);
-        let began = self.clock.instant();
-        for nth in 1..=u32::try_from(ORDERS).unwrap() {
+        self.arrived.expect((self.sockets * PACED) as u64);
+        let mut due = self.clock.instant();
+        for _ in 0..PACED {
             self.arrived.send_now(&self.clock);
             self.sender.send(self.text.clone()).unwrap();
-            let due = began + PACE * nth;
+            due += PACE;
             self.clock
                 .sleep(due.saturating_duration_since(self.clock.instant()))
                 .await;
@@ -455,7 +475,7 @@ pub async fn run(clock: &Clock, quick: bool) -> Vec<String> {
     let paced = compare(quick, async || bare.paced().await, async || ours.paced().await).await;
     vec![
         burst.row(
-            &format!("live events to {sockets} sockets, {ORDERS} at once"),
+            &format!("live events to {sockets} sockets, {ORDERS} orders moving {STEPS} times"),
             "bare tokio-tungstenite broadcast",
             "6",
         ),

@@ -41,6 +41,7 @@ mod security;
 mod shop;
 mod tidy;
 mod view_catalogue;
+mod view_group;
 mod view_order;
 mod view_relevance;
 mod view_search;

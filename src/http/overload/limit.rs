@@ -5,8 +5,8 @@
 //! in time (Little's law: in flight = answered a second × seconds each). So it finds the size of whatever
 //! stands behind it, a processor or a slow neighbour, without being told, and follows when that changes.
 //!
-//! What "longer" means has two parts, and the larger counts: what no shopper minds (`slow`), and half as
-//! long again as the class takes when it has the shop to itself, which is learnt.
+//! What "longer" means has two parts, and the larger counts: what no shopper minds (`slow`), and three
+//! tenths longer than the class takes when it has the shop to itself, which is learnt.
 
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ const FALL: (f64, f64) = (0.5, 0.95);
 const PACE_FADES: f64 = 1.0;
 /// How quickly what is known of calls without load fades, so that a lasting change is learnt.
 const FADES: f64 = 1.001;
+/// How much longer than without load a call may take. Those that are let in wait up to 0.1 s more, and all of it
+/// together stays below twice.
+const LONGER: f64 = 1.3;
 
 /// The limit of one class.
 #[derive(Clone, Debug)]
@@ -142,7 +145,7 @@ impl Limit {
 
     /// How long a typical call may take, seconds.
     fn may_take(&self) -> f64 {
-        self.slow.max(self.unloaded.unwrap_or(0.0) * 1.5)
+        self.slow.max(self.unloaded.unwrap_or(0.0) * LONGER)
     }
 
     fn learn(&mut self, typical: f64) {
