@@ -10,9 +10,6 @@ use std::path::Path;
 
 /// How long a file may become before it is split by noun.
 const LONGEST: usize = 600;
-/// Files that were longer when the limit came. They may only shrink, and leave this list.
-const ONCE_LONGER: &[(&str, usize)] = &[("tests/it/account.rs", 712)];
-
 /// One door each: what may be touched only from a few places.
 struct Door {
     what: &'static str,
@@ -415,28 +412,12 @@ fn the_domain_is_pure() {
 #[test]
 fn files_stay_short_enough_to_read() {
     let mut complaints = Vec::new();
-    let sources = sources();
-    for file in &sources {
+    for file in &sources() {
         let lines = file.text.lines().count();
-        let limit = ONCE_LONGER
-            .iter()
-            .find(|(path, _)| *path == file.path)
-            .map_or(LONGEST, |(_, limit)| *limit);
-        if lines > limit {
+        if lines > LONGEST {
             complaints.push(format!(
-                "{}: {lines} lines, {limit} are allowed: split it by noun",
+                "{}: {lines} lines, {LONGEST} are allowed: split it by noun",
                 file.path
-            ));
-        }
-    }
-    for (path, _) in ONCE_LONGER {
-        let lines = sources
-            .iter()
-            .find(|file| file.path == *path)
-            .map_or(0, |file| file.text.lines().count());
-        if lines <= LONGEST {
-            complaints.push(format!(
-                "{path}: no longer too long: take it off the list in tests/it/tidy.rs"
             ));
         }
     }
