@@ -215,6 +215,11 @@ impl Fleet {
                     site.clock.jump(by_ms);
                 }
             }
+            Mishap::Glitch(index, event, by_ms, long) => {
+                if let Some(site) = &self.sites[index] {
+                    site.wire.glitch(event, by_ms, long);
+                }
+            }
             Mishap::RoughProvider(long) => {
                 self.world.moods.set(Mood::Rough);
                 self.plan(long, Turn::Calm);
@@ -288,6 +293,7 @@ impl Fleet {
                 site.clock.freeze(Duration::ZERO);
                 site.wire.cut(false);
                 site.wire.inner().heal();
+                site.wire.steady();
                 site.set_clock_right(&self.world.clock);
             }
             if failed {

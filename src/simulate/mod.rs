@@ -104,7 +104,7 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
         journal,
         book: TroubledBook::default(),
         books: Arc::new(MemoryBooks::default()),
-        moods: Moods::default(),
+        moods: Moods::new(plan.strict),
         mail: Arc::new(MailServer::default()),
         ledger: LedgerTable::default(),
         cables: link::Cables::default(),

@@ -39,6 +39,8 @@ pub struct Plan {
     pub shards: u16,
     /// Units of [`SCARCE`].
     pub units: i64,
+    /// Whether the provider refuses some captures and refunds for good.
+    pub strict: bool,
     /// After how many events an entity is snapshotted.
     pub snapshot_every: i64,
     /// What each shopper does, in turn.
@@ -105,6 +107,9 @@ pub enum Mishap {
     Thief(u16),
     /// A node's wall clock jumps by so many milliseconds.
     ClockJump(usize, i64),
+    /// A node's wall clock jumps as soon as the node has written the next event of this name, and back after
+    /// a while: what is under way then is done by a clock that is wrong.
+    Glitch(usize, &'static str, i64, Duration),
     /// The provider loses requests and answers, answers late, twice, or with what it knew before.
     RoughProvider(Duration),
     /// The provider answers nothing.
@@ -121,7 +126,7 @@ impl Mishap {
     #[must_use]
     pub fn may_cost_orders(&self) -> bool {
         match self {
-            Self::ClockJump(..) => true,
+            Self::ClockJump(..) | Self::Glitch(..) => true,
             Self::ProviderDown(long) | Self::CutOff(_, long) => *long > Duration::from_secs(60),
             _ => false,
         }
@@ -170,6 +175,7 @@ impl Plan {
             nodes,
             shards,
             units: 1 + i64::try_from(below(12)).unwrap_or(0),
+            strict: Clock::simulated(seed ^ 0x5721_c700, Millis(0)).random_below(4) == 0,
             snapshot_every: [2, 3, 5, 10, 1_000][index(below(5))],
             shoppers,
             mishaps,
@@ -186,7 +192,9 @@ impl Plan {
     #[must_use]
     pub fn clocks_off(&self) -> Duration {
         let jumps = self.mishaps.iter().filter_map(|(_, mishap)| match mishap {
-            Mishap::ClockJump(_, by_ms) => Some(Duration::from_millis(by_ms.unsigned_abs())),
+            Mishap::ClockJump(_, by_ms) | Mishap::Glitch(_, _, by_ms, _) => {
+                Some(Duration::from_millis(by_ms.unsigned_abs()))
+            }
             _ => None,
         });
         jumps.sum()
@@ -261,7 +269,12 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
     let node = || index(below(nodes as u64));
     let millis = |most: u64| Duration::from_millis(below(most));
     let slow = || Duration::from_micros(below(80_000));
-    match below(34) {
+    match below(36) {
+        34 | 35 => {
+            let event = ["commit_asked", "commit_asked", "held", "placed", "capture_asked"][index(below(5))];
+            let by_ms = [7_200_000, 7_200_000, 1_500_000, -1_500_000][index(below(4))];
+            Mishap::Glitch(node(), event, by_ms, millis(1_500))
+        }
         0..3 => Mishap::Journal(node(), Fault::AnswerLost),
         3 | 4 => Mishap::Journal(node(), Fault::RequestLost),
         5 | 6 => Mishap::Journal(node(), Fault::RequestLate(slow())),
@@ -315,8 +328,13 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} nodes, {} shards, {} units of {SCARCE}, a snapshot every {} events",
-            self.seed, self.nodes, self.shards, self.units, self.snapshot_every
+            "seed {}: {} nodes, {} shards, {} units of {SCARCE}, a snapshot every {} events{}",
+            self.seed,
+            self.nodes,
+            self.shards,
+            self.units,
+            self.snapshot_every,
+            if self.strict { ", a strict provider" } else { "" }
         )?;
         for (shopper, steps) in self.shoppers.iter().enumerate() {
             if !steps.is_empty() {

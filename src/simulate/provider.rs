@@ -1,8 +1,9 @@
 //! The payment provider on bad days: the sandbox behind a line that loses, doubles and delays, and
 //! that sometimes answers with what it knew before.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,18 +32,50 @@ pub enum Mood {
     Down,
 }
 
-/// The provider's mood, shared by every line to it.
+/// The provider's mood and what it refuses for good, shared by every line to it.
 #[derive(Clone, Debug, Default)]
-pub struct Moods(Arc<AtomicU8>);
+pub struct Moods {
+    mood: Arc<AtomicU8>,
+    /// Whether it refuses some captures and refunds for good.
+    strict: bool,
+    /// What it has refused so: intents and refunds.
+    refused: Arc<Mutex<BTreeSet<Uuid>>>,
+}
 
 impl Moods {
+    /// A provider that is in a good mood; a `strict` one refuses one capture in six (an authorisation that
+    /// has lapsed) and one refund in three (an account that is closed), the same ones whenever it is asked.
+    #[must_use]
+    pub fn new(strict: bool) -> Self {
+        Self {
+            strict,
+            ..Self::default()
+        }
+    }
+
     /// Changes the mood.
     pub fn set(&self, mood: Mood) {
-        self.0.store(mood as u8, Relaxed);
+        self.mood.store(mood as u8, Relaxed);
     }
 
     fn is(&self, mood: Mood) -> bool {
-        self.0.load(Relaxed) == mood as u8
+        self.mood.load(Relaxed) == mood as u8
+    }
+
+    fn refuses(&self, id: Uuid, one_in: u128) -> bool {
+        let refuses = self.strict && id.as_u128() % one_in == 0;
+        if refuses {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.insert(id);
+        }
+        refuses
+    }
+
+    /// Whether a capture of this intent, or this refund, was refused for good.
+    #[must_use]
+    pub fn has_refused(&self, id: Uuid) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.contains(&id)
     }
 }
 
@@ -69,6 +102,12 @@ impl std::fmt::Debug for MoodyProvider {
 fn unknown(reason: &str) -> Unknown {
     Unknown {
         reason: format!("simulated: {reason}"),
+    }
+}
+
+fn refused(code: &str) -> Reply {
+    Reply::Declined {
+        code: code.to_owned(),
     }
 }
 
@@ -178,8 +217,13 @@ impl PaymentProvider for MoodyProvider {
     }
 
     async fn capture(&self, intent: IntentId, amount: Money) -> Result<Reply, Unknown> {
-        self.ask("capture", intent, || self.sandbox.capture(intent, amount))
-            .await
+        let capture = || async {
+            if self.moods.refuses(intent.0, 6) {
+                return Ok(refused("authorisation_lapsed"));
+            }
+            self.sandbox.capture(intent, amount).await
+        };
+        self.ask("capture", intent, capture).await
     }
 
     async fn void(&self, intent: IntentId) -> Result<Reply, Unknown> {
@@ -187,8 +231,13 @@ impl PaymentProvider for MoodyProvider {
     }
 
     async fn refund(&self, intent: IntentId, refund: RefundId, amount: Money) -> Result<Reply, Unknown> {
-        self.ask("refund", intent, || self.sandbox.refund(intent, refund, amount))
-            .await
+        let give_back = || async {
+            if self.moods.refuses(refund.0, 3) {
+                return Ok(refused("account_closed"));
+            }
+            self.sandbox.refund(intent, refund, amount).await
+        };
+        self.ask("refund", intent, give_back).await
     }
 
     async fn query(&self, intent: IntentId) -> Result<Option<IntentState>, Unknown> {

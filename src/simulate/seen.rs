@@ -1,8 +1,8 @@
 //! The journal as one node sees it: over a wire that takes its time, that can be cut, and that the
 //! auditor listens to.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,6 +35,16 @@ pub struct SeenJournal {
     trace: Trace,
     ways: Ways,
     cut: Arc<AtomicBool>,
+    glitch: Arc<Mutex<Glitch>>,
+}
+
+/// What befalls a node's clock when the node has written something.
+#[derive(Debug, Default)]
+struct Glitch {
+    /// What it waits for, by how many milliseconds the clock jumps then, and for how long.
+    armed: Option<(&'static str, i64, Duration)>,
+    /// By how much the clock is wrong because of it.
+    off: i64,
 }
 
 impl SeenJournal {
@@ -49,6 +59,7 @@ impl SeenJournal {
             trace: trace.clone(),
             ways: Ways::default(),
             cut: Arc::default(),
+            glitch: Arc::default(),
         }
     }
 
@@ -61,6 +72,46 @@ impl SeenJournal {
     /// Cuts the wire, or mends it.
     pub fn cut(&self, cut: bool) {
         self.cut.store(cut, Relaxed);
+    }
+
+    /// Has the node's clock jump as soon as the next event of this name is written, and back after a while.
+    pub fn glitch(&self, event: &'static str, by_ms: i64, long: Duration) {
+        self.glitches().armed = Some((event, by_ms, long));
+    }
+
+    /// No clock jumps any more, and none jumps back.
+    pub fn steady(&self) {
+        *self.glitches() = Glitch::default();
+    }
+
+    fn glitches(&self) -> MutexGuard<'_, Glitch> {
+        self.glitch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch was written: the clock jumps if it was waiting for that.
+    fn jolt(&self, batch: &Batch) {
+        let mut glitch = self.glitches();
+        let Some((event, by_ms, long)) = glitch.armed else {
+            return;
+        };
+        let name = format!("\"event\":\"{event}\"");
+        let mut written = batch.appends.iter().flat_map(|(append, _)| &append.events);
+        if !written.any(|event| String::from_utf8_lossy(&event.payload).contains(&name)) {
+            return;
+        }
+        glitch.armed = None;
+        glitch.off += by_ms;
+        drop(glitch);
+        self.trace
+            .note(format_args!("the clock of n{} jumps by {by_ms} ms", self.node));
+        self.clock.jump(by_ms);
+        let wire = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(long).await;
+            let mut glitch = wire.glitches();
+            let back = std::mem::take(&mut glitch.off);
+            wire.clock.jump(-back);
+        });
     }
 
     /// The journal at its end, for faults.
@@ -165,6 +216,9 @@ impl Journal for SeenJournal {
         }
         let written = self.inner.write(batch).await;
         self.auditor.observe();
+        if written.is_ok() {
+            self.jolt(batch);
+        }
         for (append, first) in &batch.appends {
             self.trace.note(format_args!(
                 "n{} writes {}/{} at {}+{}: {} {}",

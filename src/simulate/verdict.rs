@@ -12,6 +12,7 @@ use crate::actors::Hosted;
 use crate::domain::cart::Cart;
 use crate::domain::id::OrderId;
 use crate::domain::order::{Order, Phase};
+use crate::domain::payment::IntentId;
 use crate::domain::product::Product;
 use crate::domain::stock::Stock;
 use crate::domain::{EntityId, Kind};
@@ -104,6 +105,7 @@ fn calm(world: &World, orders: &[(OrderId, &'static str)]) {
     if !world.plan.is_calm() {
         return;
     }
+    let refused = |order: &OrderId| world.moods.has_refused(IntentId::of(*order).0);
     for (order, token) in orders {
         let Ok(Order::Placed(placed)) = world.auditor.truth::<Order>(&order.entity()) else {
             continue;
@@ -119,6 +121,7 @@ fn calm(world: &World, orders: &[(OrderId, &'static str)]) {
             (_, Phase::Cancelled) => match reason {
                 Some("by_shopper") => true,
                 Some("out_of_stock") => scarce,
+                Some("payment_declined") if refused(order) => true,
                 Some("payment_declined" | "payment_expired") => *token == "tok_3ds",
                 _ => false,
             },
@@ -170,6 +173,15 @@ fn money(world: &World) {
                     "order {order}: the provider has {taken} and {given}, the order {captured} and {refunded}"
                 ),
             );
+        }
+        for (refund, done) in world.auditor.refunds(order) {
+            if done == world.moods.has_refused(refund.0) {
+                accuse(
+                    world,
+                    "I2",
+                    format!("order {order}: a refund is done: {done}, and the provider has said the other"),
+                );
+            }
         }
         let receivable = world.ledger.receivable(order);
         if receivable != captured - refunded {
