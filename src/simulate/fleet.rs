@@ -15,6 +15,7 @@ use super::ways::Ways;
 use crate::domain::Shard;
 use crate::journal::memory::Fault;
 use crate::journal::{Journal as _, Takeover};
+use crate::relay::dead_letter::LetterFilter;
 
 /// How long shards may take to open when nothing stands in the way.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
@@ -45,6 +46,7 @@ enum Turn {
     Reconnect(usize),
     Calm,
     MailUp,
+    MailWanted,
     BookUp,
 }
 
@@ -150,6 +152,7 @@ impl Fleet {
             }
             Turn::Calm => self.world.moods.set(Mood::Good),
             Turn::MailUp => self.world.mail.down(false),
+            Turn::MailWanted => self.world.mail.refuse(false),
             Turn::BookUp => self.world.book.down(false),
         }
     }
@@ -232,6 +235,19 @@ impl Fleet {
                 self.world.mail.down(true);
                 self.plan(long, Turn::MailUp);
             }
+            Mishap::MailRefused(long) => {
+                self.world.mail.refuse(true);
+                self.plan(long, Turn::MailWanted);
+            }
+            Mishap::Redrive(index) => {
+                if let Some(site) = &self.sites[index] {
+                    // Nobody waits for the operator; what fails again waits for the last look.
+                    let letters = site.relay.dead_letters();
+                    tokio::spawn(
+                        async move { drop(letters.redrive_all(&LetterFilter::default(), false).await) },
+                    );
+                }
+            }
             Mishap::BookDown(long) => {
                 self.world.book.down(true);
                 self.plan(long, Turn::BookUp);
@@ -283,6 +299,7 @@ impl Fleet {
         self.world.trace.note(format_args!("everything heals"));
         self.world.moods.set(Mood::Good);
         self.world.mail.down(false);
+        self.world.mail.refuse(false);
         self.world.book.down(false);
         self.world.cables.heal();
         for index in 0..self.sites.len() {

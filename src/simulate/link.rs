@@ -20,8 +20,10 @@ use crate::cluster::{LinkFault, RegionLink};
 const PACE: u64 = 1_500;
 /// And on a bad one.
 const BAD_PACE: u64 = 60_000;
-/// The longest a message is late, in milliseconds.
+/// The longest a message is late, in milliseconds; every other one is late by less than its sender waits
+/// for an answer to one of its later messages.
 const LATE: u64 = 30_000;
+const A_LITTLE_LATE: u64 = 1_200;
 /// After how long a sender that hears nothing gives up by itself.
 const GIVEN_UP: Duration = Duration::from_millis(400);
 
@@ -184,6 +186,7 @@ impl RegionLink for SimLink {
             7
         };
         let late = |most| Duration::from_millis(self.dice.random_below(most));
+        let most = [LATE, A_LITTLE_LATE][usize::from(fate > 1 && fate < 4 && self.dice.random_below(2) == 0)];
         let answer = match fate {
             0 => None,
             1 => {
@@ -191,11 +194,11 @@ impl RegionLink for SimLink {
                 None
             }
             2 => {
-                self.send(to, &message, late(LATE));
+                self.send(to, &message, late(most));
                 None
             }
             3 => {
-                self.send(to, &message, late(LATE));
+                self.send(to, &message, late(most));
                 Some(self.send(to, &message, Duration::ZERO))
             }
             4 => {

@@ -27,6 +27,7 @@ mod site;
 pub mod trace;
 pub mod troubled;
 mod verdict;
+mod visit;
 mod watch;
 mod ways;
 
@@ -96,14 +97,15 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
     let trace = Trace::new(clock.clone(), keep);
     let shards = ShardCount::new(plan.shards).unwrap_or(ShardCount::DEFAULT);
     let journal = MemoryJournal::new(shards, clock.clone());
+    let books = Arc::new(MemoryBooks::default());
     let world = World {
         plan: Arc::new(plan.clone()),
         clock: clock.clone(),
-        auditor: Auditor::new(&journal, &trace),
+        auditor: Auditor::new(&journal, &trace).beside(&books),
         trace: trace.clone(),
         journal,
         book: TroubledBook::default(),
-        books: Arc::new(MemoryBooks::default()),
+        books,
         moods: Moods::new(plan.strict),
         mail: Arc::new(MailServer::default()),
         ledger: LedgerTable::default(),

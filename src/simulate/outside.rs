@@ -18,8 +18,10 @@ use crate::workers::mail::{Mail, Post, PostFault};
 #[derive(Debug, Default)]
 pub struct MailServer {
     down: AtomicBool,
-    /// By Message-ID, as mailboxes do.
-    mails: Mutex<BTreeMap<String, Mail>>,
+    /// Takes nothing from us, for good as it says, until somebody has spoken with whoever runs it.
+    refusing: AtomicBool,
+    /// By Message-ID, as mailboxes do, and how often each came.
+    mails: Mutex<BTreeMap<String, (Mail, u32)>>,
 }
 
 impl MailServer {
@@ -28,15 +30,24 @@ impl MailServer {
         self.down.store(down, Relaxed);
     }
 
+    /// Has it refuse every mail for good, or take mail again.
+    pub fn refuse(&self, refusing: bool) {
+        self.refusing.store(refusing, Relaxed);
+    }
+
     /// How many mails speak of an order.
     #[must_use]
     pub fn about(&self, order: OrderId) -> usize {
+        self.mails_about(order).len()
+    }
+
+    /// The mails that speak of an order, and how often each came.
+    #[must_use]
+    pub fn mails_about(&self, order: OrderId) -> Vec<(Mail, u32)> {
         let number = order.number();
         let mails = self.mails.lock().unwrap_or_else(PoisonError::into_inner);
-        mails
-            .values()
-            .filter(|mail| mail.subject.contains(&number))
-            .count()
+        let about = mails.values().filter(|(mail, _)| mail.subject.contains(&number));
+        about.cloned().collect()
     }
 }
 
@@ -46,8 +57,14 @@ impl Post for MailServer {
         if self.down.load(Relaxed) {
             return Err(PostFault::Failed("simulated: the mail server is down".into()));
         }
+        if self.refusing.load(Relaxed) {
+            return Err(PostFault::Refused("simulated: this sender is not wanted".into()));
+        }
         let mut mails = self.mails.lock().unwrap_or_else(PoisonError::into_inner);
-        mails.insert(mail.message_id.clone(), mail.clone());
+        let kept = mails
+            .entry(mail.message_id.clone())
+            .or_insert_with(|| (mail.clone(), 0));
+        kept.1 += 1;
         Ok(())
     }
 }
@@ -66,15 +83,19 @@ impl LedgerTable {
     /// What the provider owes us for an order, minor units.
     #[must_use]
     pub fn receivable(&self, order: OrderId) -> i64 {
+        self.balance(order, Account::ProviderReceivable)
+    }
+
+    /// What an account has by an order: debits less credits, minor units.
+    #[must_use]
+    pub fn balance(&self, order: OrderId, account: Account) -> i64 {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let of = rows.transfers.values().filter(|(of, _)| *of == order);
         of.map(|(_, transfer)| {
             let amount = transfer.amount.amount;
-            match (transfer.debit, transfer.credit) {
-                (Account::ProviderReceivable, _) => amount,
-                (_, Account::ProviderReceivable) => -amount,
-                _ => 0,
-            }
+            let debit = if transfer.debit == account { amount } else { 0 };
+            let credit = if transfer.credit == account { amount } else { 0 };
+            debit - credit
         })
         .sum()
     }

@@ -54,6 +54,15 @@ pub struct Plan {
 pub enum Step {
     /// Has so many of a SKU, quoted at this price, minor units.
     SetLine(&'static str, u32, i64),
+    /// Puts so many of a SKU, quoted at this price, into the cart of the guest the shopper also is.
+    SetGuestLine(&'static str, u32, i64),
+    /// Signs in: what the guest has in the cart moves into the shopper's. Perhaps it stops half way and is
+    /// done again.
+    SignIn(bool),
+    /// Fills the cart until it takes no more, and empties it.
+    Fill,
+    /// The seller has a product, or changes it, at this price and in this way.
+    Sell(Sale, i64),
     /// Empties the cart.
     Clear,
     /// Looks at the cart.
@@ -70,7 +79,9 @@ pub enum Step {
     Ship,
     /// Has the last order delivered.
     Deliver,
-    /// Has an amount of the last order refunded, minor units.
+    /// Has the last order packed, shipped and delivered, some of it said again.
+    Fulfil,
+    /// Has an amount of the last order refunded, minor units; 0 for all that is left.
     Refund(i64),
     /// Looks at the last order.
     LookAtOrder,
@@ -80,6 +91,17 @@ pub enum Step {
     Wait(Duration),
     /// Does the step twice at the same moment, as a double click does.
     Twice(Box<Step>),
+}
+
+/// How a seller changes a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sale {
+    /// Another price.
+    Price,
+    /// Another name, and for sale or not.
+    Edit(bool),
+    /// As a catalogue says.
+    Import,
 }
 
 /// What goes wrong.
@@ -116,6 +138,10 @@ pub enum Mishap {
     ProviderDown(Duration),
     /// No mail goes out.
     MailDown(Duration),
+    /// Every mail is refused for good.
+    MailRefused(Duration),
+    /// An operator redrives the dead letters, whatever is still wrong.
+    Redrive(usize),
     /// The relay's book cannot be reached.
     BookDown(Duration),
 }
@@ -161,6 +187,11 @@ impl Plan {
         let mut mishaps: Vec<(Duration, Mishap)> = (0..mishaps)
             .map(|_| {
                 let at = Duration::from_micros(below(micros(span)));
+                if below(12) == 0 {
+                    // When time is up for orders and holds.
+                    let at = Duration::from_millis(880_000 + below(360_000));
+                    return (at, draw_mishap_late(&dice, nodes));
+                }
                 let mishap = if nodes > 1 && below(2) == 0 {
                     draw_mishap_between(&dice, nodes)
                 } else {
@@ -222,17 +253,34 @@ fn draw_step(dice: &Clock, n: u32) -> Step {
         1 | 2 => PLENTY[0],
         _ => SCARCE,
     };
-    match below(30) {
+    // Unlike every other, so that each one changes the cart.
+    let price = 1_000 + i64::from(n) * 10 + i64::try_from(below(10)).unwrap_or(0);
+    // Two of these are just what is sent for nothing.
+    let price = if below(10) == 0 { 2_500 } else { price };
+    match below(34) {
         0..9 => {
-            // Unlike every other, so that each one changes the cart.
-            let price = 1_000 + i64::from(n) * 10;
-            let quantity = u32::try_from(below(4)).unwrap_or(0);
+            let quantity = match below(60) {
+                0 => 99,
+                1 => 100,
+                few => u32::try_from(few % 4).unwrap_or(0),
+            };
             let step = Step::SetLine(sku(), quantity, price);
             if below(5) == 0 {
                 Step::Twice(Box::new(step))
             } else {
                 step
             }
+        }
+        30 => match sku() {
+            SCARCE => Step::SetGuestLine(SCARCE, 1, price),
+            plenty => Step::SetGuestLine(plenty, [1, 21, 60][index(below(3))], price),
+        },
+        31 => Step::SignIn(below(3) == 0),
+        32 if below(20) == 0 => Step::Fill,
+        32 => Step::SignIn(false),
+        33 => {
+            let how = [Sale::Price, Sale::Price, Sale::Edit(below(2) == 0), Sale::Import][index(below(4))];
+            Step::Sell(how, price)
         }
         9 => Step::Clear,
         10 | 11 => Step::Look,
@@ -248,9 +296,13 @@ fn draw_step(dice: &Clock, n: u32) -> Step {
         19 => Step::Cancel,
         20 => Step::Pack,
         21 => Step::Ship,
+        22 if below(2) == 0 => Step::Fulfil,
         22 => Step::Deliver,
         23 => {
-            let step = Step::Refund(1 + i64::try_from(below(2_500)).unwrap_or(0));
+            let step = Step::Refund(match below(4) {
+                0 => 0,
+                _ => 1 + i64::try_from(below(2_500)).unwrap_or(0),
+            });
             if below(3) == 0 {
                 Step::Twice(Box::new(step))
             } else {
@@ -269,10 +321,18 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
     let node = || index(below(nodes as u64));
     let millis = |most: u64| Duration::from_millis(below(most));
     let slow = || Duration::from_micros(below(80_000));
-    match below(36) {
-        34 | 35 => {
-            let event = ["commit_asked", "commit_asked", "held", "placed", "capture_asked"][index(below(5))];
-            let by_ms = [7_200_000, 7_200_000, 1_500_000, -1_500_000][index(below(4))];
+    match below(40) {
+        37 => Mishap::MailRefused(millis(5_000)),
+        38 | 39 => Mishap::Redrive(node()),
+        34..37 => {
+            let event = [
+                "commit_asked",
+                "commit_asked",
+                "commit_asked",
+                "placed",
+                "capture_asked",
+            ][index(below(5))];
+            let by_ms = [7_200_000, 7_200_000, 7_200_000, -1_500_000][index(below(4))];
             Mishap::Glitch(node(), event, by_ms, millis(1_500))
         }
         0..3 => Mishap::Journal(node(), Fault::AnswerLost),
@@ -298,8 +358,28 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
         28 => Mishap::ClockJump(node(), [3_600_000, 60_000, -60_000, -3_600_000][index(below(4))]),
         29 | 30 => Mishap::RoughProvider(millis(20_000)),
         31 => Mishap::ProviderDown(Duration::from_secs([5, 30, 1_500][index(below(3))])),
+        32 if below(3) == 0 => Mishap::MailDown(Duration::from_secs(900)),
         32 => Mishap::MailDown(millis(20_000)),
         _ => Mishap::BookDown(millis(5_000)),
+    }
+}
+
+/// What goes wrong when those are woken whose time is up.
+fn draw_mishap_late(dice: &Clock, nodes: usize) -> Mishap {
+    let below = |bound: u64| dice.random_below(bound);
+    let node = index(below(nodes as u64));
+    let slow = Duration::from_micros(below(80_000));
+    match below(12) {
+        0..3 => Mishap::Journal(node, Fault::ReadFails),
+        3 => Mishap::Journal(node, Fault::RowRefused),
+        4 => Mishap::Journal(node, Fault::WriteRefused),
+        5 => Mishap::Journal(node, Fault::AnswerLost),
+        6 => Mishap::Journal(node, Fault::RequestLate(slow)),
+        7 => Mishap::KillWhileWriting(node, slow * 8),
+        8 => Mishap::Crash(node, slow * 50),
+        9 => Mishap::CutOff(node, Duration::from_secs(below(120))),
+        10 => Mishap::BookDown(slow * 60),
+        _ => Mishap::Redrive(node),
     }
 }
 

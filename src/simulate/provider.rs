@@ -63,7 +63,7 @@ impl Moods {
     }
 
     fn refuses(&self, id: Uuid, one_in: u128) -> bool {
-        let refuses = self.strict && id.as_u128() % one_in == 0;
+        let refuses = self.strict && id.as_u128().is_multiple_of(one_in);
         if refuses {
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert(id);
@@ -158,8 +158,24 @@ impl MoodyProvider {
         reply
     }
 
+    /// Whose an intent is, when there is something to tell of it.
+    async fn order_of(&self, intent: IntentId) -> Option<OrderId> {
+        if !self.moods.is(Mood::Rough) {
+            return None;
+        }
+        let known = self.sandbox.intents(&[intent]).await.ok()?;
+        known.first()?.order
+    }
+
     /// Tells what it knows, once more and late, as webhooks come.
-    fn tell(&self, intent: IntentId, order: OrderId, amount: Money, kind: NoticeKind) {
+    fn tell(
+        &self,
+        intent: IntentId,
+        order: OrderId,
+        amount: Money,
+        kind: NoticeKind,
+        refund: Option<RefundId>,
+    ) {
         if !self.moods.is(Mood::Rough) {
             return;
         }
@@ -169,14 +185,14 @@ impl MoodyProvider {
             intent,
             order,
             amount,
-            refund: None,
+            refund,
         };
         tokio::spawn(async move {
             for _ in 0..=clock.random_below(2) {
                 clock
                     .sleep(Duration::from_millis(clock.random_below(4_000)))
                     .await;
-                let id = Uuid::new_v5(&intent.0, format!("{kind:?}").as_bytes());
+                let id = Uuid::new_v5(&intent.0, format!("{kind:?}{refund:?}").as_bytes());
                 // Refused or unheard: it comes again, or not at all, as webhooks do.
                 drop(notices.take(id, &notice).await);
             }
@@ -206,7 +222,13 @@ impl PaymentProvider for MoodyProvider {
                 request.order,
                 request.amount,
                 NoticeKind::Authorised,
+                None,
             );
+        }
+        if self.clock.random_below(4) == 0 {
+            // Somebody else's: it names an intent that is not this order's.
+            let other = IntentId(Uuid::new_v5(&request.intent.0, b"another"));
+            self.tell(other, request.order, request.amount, NoticeKind::Authorised, None);
         }
         reply
     }
@@ -223,7 +245,14 @@ impl PaymentProvider for MoodyProvider {
             }
             self.sandbox.capture(intent, amount).await
         };
-        self.ask("capture", intent, capture).await
+        let reply = self.ask("capture", intent, capture).await;
+        if let Some(order) = self.order_of(intent).await
+            && let Ok(Some(state)) = self.sandbox.query(intent).await
+            && state.stage == Stage::Captured
+        {
+            self.tell(intent, order, amount, NoticeKind::Captured, None);
+        }
+        reply
     }
 
     async fn void(&self, intent: IntentId) -> Result<Reply, Unknown> {
@@ -237,7 +266,14 @@ impl PaymentProvider for MoodyProvider {
             }
             self.sandbox.refund(intent, refund, amount).await
         };
-        self.ask("refund", intent, give_back).await
+        let reply = self.ask("refund", intent, give_back).await;
+        if let Some(order) = self.order_of(intent).await
+            && let Ok(Some(state)) = self.sandbox.query(intent).await
+            && state.refunds.iter().any(|(known, _)| *known == refund)
+        {
+            self.tell(intent, order, amount, NoticeKind::Refunded, Some(refund));
+        }
+        reply
     }
 
     async fn query(&self, intent: IntentId) -> Result<Option<IntentState>, Unknown> {

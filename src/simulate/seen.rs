@@ -277,7 +277,7 @@ impl Journal for SeenJournal {
     }
 
     async fn keep_snapshot(&self, snapshot: &Snapshot) -> Result<(), JournalFault> {
-        self.auditor.snapshotted(&snapshot.entity, snapshot.sequence);
+        self.auditor.snapshotted(snapshot);
         self.trace.note(format_args!(
             "n{} keeps a snapshot of {} at {}",
             self.node, snapshot.entity, snapshot.sequence

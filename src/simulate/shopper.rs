@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::auditor::{Auditor, Violation};
 use super::plan::{SCARCE, Step};
 use super::site::World;
+use super::visit::ship;
 use super::ways::Ways;
 use crate::actors::Hosted;
 use crate::cluster::{Answer, Ask, AskError};
@@ -17,37 +18,51 @@ use crate::domain::address::Address;
 use crate::domain::cart::{self, Cart};
 use crate::domain::id::{CartId, CustomerId, OperationId, OrderId, Sku};
 use crate::domain::order::{self, Canceller, Draft, Line, Order};
-use crate::domain::payment::{Method, RefundId};
-use crate::domain::quote::Tariff;
+use crate::domain::payment::Method;
+use crate::domain::quote::{ShippingMethod, Tariff};
 use crate::domain::stock::{self, Stock};
 use crate::domain::{EntityId, Money};
 use crate::provider::sandbox;
 
 /// How often the same is asked before the shop is called dead: some ten virtual minutes.
 const TRIES: u32 = 400;
+/// The most of one SKU a cart takes.
+pub(super) const QUANTITY_LIMIT: u32 = 99;
 /// The longest pause before asking again.
 const PAUSE: u64 = 3_000;
 
 /// What a shopper knows of the own cart: all that a cart is, seen from outside.
 #[derive(Clone, Debug, Default)]
-struct Basket {
-    lines: BTreeMap<Sku, (u32, i64)>,
+pub(super) struct Basket {
+    pub lines: BTreeMap<Sku, (u32, i64)>,
     checkouts: u64,
 }
 
 /// A shopper.
 pub(super) struct Shopper {
     number: usize,
-    world: World,
+    pub world: World,
     ways: Ways,
     customer: CustomerId,
-    basket: Basket,
+    pub basket: Basket,
+    /// What is in the cart of the guest the shopper also is.
+    pub guest: Basket,
     orders: Vec<(OrderId, &'static str)>,
     asked: u64,
 }
 
+/// Why a command was not done.
+#[derive(Debug)]
+pub(super) enum No<R> {
+    /// The business says no.
+    Refused(R),
+    /// It came after its time.
+    Expired,
+}
+
 /// How a command ended.
-type Outcome<E> = Result<Answer<<E as crate::domain::Entity>::View>, <E as crate::domain::Entity>::Refusal>;
+pub(super) type Outcome<E> =
+    Result<Answer<<E as crate::domain::Entity>::View>, No<<E as crate::domain::Entity>::Refusal>>;
 
 impl Shopper {
     pub fn new(number: usize, world: &World, ways: &Ways) -> Self {
@@ -58,6 +73,7 @@ impl Shopper {
             ways: ways.clone(),
             customer: CustomerId(customer),
             basket: Basket::default(),
+            guest: Basket::default(),
             orders: vec![],
             asked: 0,
         }
@@ -84,14 +100,9 @@ impl Shopper {
         match step {
             Step::Wait(long) => self.world.clock.sleep(*long).await,
             Step::SetLine(sku, quantity, price) => self.set_line(sku, *quantity, *price, twice).await,
+            // In a hurry it may stay as it is.
             Step::Clear => {
-                if let Ok(answer) = self
-                    .ask::<Cart>(&self.cart().entity(), cart::Command::Clear, false)
-                    .await
-                {
-                    self.basket.lines.clear();
-                    self.check_cart(&answer.view);
-                }
+                self.clear(false).await;
             }
             Step::Look => {
                 if let Some(answer) = self.read::<Cart>(&self.cart().entity()).await {
@@ -108,22 +119,10 @@ impl Shopper {
                     .await;
             }
             Step::Pack => self.order(order::Command::Pack, twice).await,
-            Step::Ship => {
-                let ship = order::Command::Ship {
-                    carrier: "DHL".to_owned(),
-                    tracking_number: "00340".to_owned(),
-                };
-                self.order(ship, twice).await;
-            }
+            Step::Ship => self.order(ship(), twice).await,
             Step::Deliver => self.order(order::Command::Deliver, twice).await,
-            Step::Refund(amount) => {
-                let refund = order::Command::Refund {
-                    refund: RefundId(self.operation().0),
-                    amount: Money::eur(*amount),
-                    reason: "a scratch".to_owned(),
-                };
-                self.order(refund, twice).await;
-            }
+            Step::Fulfil => self.fulfil().await,
+            Step::Refund(amount) => self.refund(*amount, twice).await,
             Step::LookAtOrder => {
                 if let Some((order, _)) = self.orders.last().copied() {
                     self.read::<Order>(&order.entity()).await;
@@ -139,15 +138,27 @@ impl Shopper {
                     drop(self.ask::<Stock>(&sku.stock(), adjust, false).await);
                 }
             }
+            // In a hurry it may stay as it is.
+            Step::SetGuestLine(sku, quantity, price) => {
+                self.set_guest_line(sku, *quantity, *price).await;
+            }
+            Step::SignIn(again) => self.sign_in(*again).await,
+            Step::Fill => self.fill().await,
+            Step::Sell(how, price) => self.sell(*how, *price).await,
             Step::Twice(_) => {}
         }
     }
 
-    const fn cart(&self) -> CartId {
+    pub const fn cart(&self) -> CartId {
         CartId::of(self.customer)
     }
 
-    fn operation(&mut self) -> OperationId {
+    /// The cart of the guest the shopper was before signing in.
+    pub const fn guest_cart(&self) -> CartId {
+        CartId::of(CustomerId(Uuid::from_u128(self.customer.0.as_u128() + 0x1000)))
+    }
+
+    pub fn operation(&mut self) -> OperationId {
         self.asked += 1;
         OperationId::derive(self.customer.0, &self.asked.to_string())
     }
@@ -161,6 +172,9 @@ impl Shopper {
         };
         match self.ask::<Cart>(&self.cart().entity(), command, twice).await {
             Ok(answer) => {
+                if quantity > QUANTITY_LIMIT {
+                    self.accuse("I4", format!("a cart took {quantity} of {sku}"));
+                }
                 if quantity == 0 {
                     self.basket.lines.remove(&sku);
                 } else {
@@ -168,7 +182,9 @@ impl Shopper {
                 }
                 self.check_cart(&answer.view);
             }
-            Err(refusal) => self.accuse("I8", format!("a line was refused: {refusal}")),
+            Err(No::Expired) => {}
+            Err(No::Refused(cart::Refusal::QuantityTooLarge)) if quantity > QUANTITY_LIMIT => {}
+            Err(No::Refused(refusal)) => self.accuse("I8", format!("a line was refused: {refusal}")),
         }
     }
 
@@ -194,16 +210,21 @@ impl Shopper {
                 }
             })
             .collect();
+        let method = match self.world.clock.random_below(4) {
+            0 => ShippingMethod::Express,
+            _ => ShippingMethod::Standard,
+        };
         let subtotal = lines.iter().map(|line| line.line_total.amount).sum();
         let draft = Draft {
             customer: self.customer,
             cart: self.cart(),
-            email: "ada@example.org".to_owned(),
+            email: format!("ada+{}@example.org", self.number),
             shipping_address: Address {
                 name: "Ada".to_owned(),
                 ..Address::default()
             },
-            totals: Tariff::default().totals(subtotal, Default::default()),
+            shipping_method: method,
+            totals: Tariff::default().totals(subtotal, method),
             lines,
             payment: Method {
                 provider: sandbox::NAME.to_owned(),
@@ -211,12 +232,17 @@ impl Shopper {
             },
             ..Draft::default()
         };
+        // What was seen in another tab, before the last change.
+        let old = answer.view.version > 0 && self.world.clock.random_below(16) == 0;
         let command = cart::Command::CheckOut {
-            version: answer.view.version,
+            version: answer.view.version - u64::from(old),
             draft: Box::new(draft.clone()),
         };
         match self.ask::<Cart>(&entity, command, twice).await {
             Ok(answer) => {
+                if old {
+                    self.accuse("I4", "a cart was checked out that had changed".to_owned());
+                }
                 self.basket.lines.clear();
                 self.basket.checkouts += 1;
                 self.check_cart(&answer.view);
@@ -234,20 +260,28 @@ impl Shopper {
                     self.order(order::Command::Place(Arc::new(draft)), false).await;
                 }
             }
-            Err(cart::Refusal::Empty) if self.basket.lines.is_empty() => {}
-            Err(refusal) => self.accuse("I8", format!("a checkout was refused: {refusal}")),
+            Err(No::Expired) => {}
+            Err(No::Refused(cart::Refusal::Changed { version })) if old && version == answer.view.version => {
+            }
+            Err(No::Refused(cart::Refusal::Empty)) if self.basket.lines.is_empty() => {}
+            Err(No::Refused(refusal)) => self.accuse("I8", format!("a checkout was refused: {refusal}")),
         }
     }
 
+    /// The newest order.
+    pub fn last_order(&self) -> Option<OrderId> {
+        self.orders.last().map(|(order, _)| *order)
+    }
+
     /// Asks the newest order.
-    async fn order(&mut self, command: order::Command, twice: bool) {
-        if let Some((order, _)) = self.orders.last().copied() {
+    pub async fn order(&mut self, command: order::Command, twice: bool) {
+        if let Some(order) = self.last_order() {
             // Refused when it does not fit: the auditor knows whether that could be.
             drop(self.ask::<Order>(&order.entity(), command, twice).await);
         }
     }
 
-    fn check_cart(&self, cart: &Cart) {
+    pub fn check_cart(&self, cart: &Cart) {
         let shown: BTreeMap<Sku, (u32, i64)> = cart
             .lines
             .iter()
@@ -261,21 +295,33 @@ impl Shopper {
         }
     }
 
-    fn accuse(&self, invariant: &'static str, what: String) {
+    pub fn accuse(&self, invariant: &'static str, what: String) {
         self.world.auditor.accuse(Violation { invariant, what });
     }
 
     /// Asks until there is an answer, always the same operation. `twice`: each time twice at once.
-    async fn ask<E: Hosted>(&mut self, entity: &EntityId, command: E::Command, twice: bool) -> Outcome<E>
-    where
-        E::Command: Clone,
-    {
-        let operation = self.operation();
-        let floor = self.world.auditor.floor(entity);
+    pub async fn ask<E: Hosted>(
+        &mut self,
+        entity: &EntityId,
+        command: E::Command,
+        twice: bool,
+    ) -> Outcome<E> {
+        let question = self.question::<E>(command, twice);
+        let operation = question.operation.unwrap_or_else(|| self.operation());
+        let auditor = self.world.auditor.clone();
+        auditor.asked::<E>(operation, &question);
+        let floor = auditor.floor(entity);
         // Whether an earlier try may still be under way.
         let mut doubt = twice;
-        for _ in 0..TRIES {
-            let once = || self.once::<E>(entity, &command, operation);
+        for attempt in 0..TRIES {
+            if attempt > 0 && self.is_remembered(&question).await {
+                // As the edge does: it was done although nobody heard of it.
+                if let Some(answer) = self.read::<E>(entity).await {
+                    self.check_remembered::<E>(entity, &question, &answer).await;
+                    return Ok(answer);
+                }
+            }
+            let once = || self.once::<E>(entity, &question);
             let answer = if twice {
                 let (one, two) = tokio::join!(once(), once());
                 match (one, two) {
@@ -285,33 +331,39 @@ impl Shopper {
             } else {
                 once().await
             };
-            match answer {
+            let no = match answer {
                 Ok(answer) => {
-                    self.world
-                        .auditor
-                        .answered::<E>(entity, floor, Some((&command, operation)), &answer);
+                    auditor.answered::<E>(entity, floor, Some((&question.command, operation)), &answer);
                     if !twice {
-                        self.world.auditor.over(operation);
+                        auditor.over(operation);
                     }
+                    self.check_remembered::<E>(entity, &question, &answer).await;
                     self.look_around::<E>(entity).await;
                     return Ok(answer);
                 }
                 Err(AskError::Refused(refusal)) => {
-                    self.world.auditor.refused::<E>(entity, floor, &command, &refusal);
-                    if !twice {
-                        self.world.auditor.over(operation);
-                    }
-                    return Err(refusal);
+                    auditor.refused::<E>(entity, floor, &question.command, &refusal);
+                    No::Refused(refusal)
+                }
+                Err(AskError::Expired) => {
+                    self.expect_late(entity, question.not_after);
+                    auditor.not_done(entity, operation);
+                    No::Expired
                 }
                 Err(error) => {
                     self.expect_trouble(entity, &error);
                     doubt |= matches!(error, AskError::Unknown { .. });
                     self.pause().await;
                     if !doubt {
-                        self.world.auditor.not_done(entity, operation);
+                        auditor.not_done(entity, operation);
                     }
+                    continue;
                 }
+            };
+            if !twice {
+                auditor.over(operation);
             }
+            return Err(no);
         }
         self.accuse("I7", format!("{entity} has not answered for {TRIES} tries"));
         std::future::pending().await
@@ -320,15 +372,13 @@ impl Shopper {
     async fn once<E: Hosted>(
         &self,
         entity: &EntityId,
-        command: &E::Command,
-        operation: OperationId,
+        question: &Ask<E::Command>,
     ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
         let way = self.ways.any(&self.world.clock).await;
-        way.ask::<E>(entity, Ask::new(command.clone()).operation(operation))
-            .await
+        way.ask::<E>(entity, question.clone()).await
     }
 
-    async fn read<E: Hosted>(&mut self, entity: &EntityId) -> Option<Answer<E::View>> {
+    pub async fn read<E: Hosted>(&mut self, entity: &EntityId) -> Option<Answer<E::View>> {
         let auditor: Auditor = self.world.auditor.clone();
         for _ in 0..TRIES {
             let floor = auditor.floor(entity);

@@ -1,15 +1,31 @@
 //! The auditor's books: what is committed, entity by entity, and what may be said of it.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::asked::AskedBook;
+use super::cart::CartBook;
 use super::order::OrderBook;
+use super::product::ProductBook;
 use super::stock::StockBook;
 use super::{Checked, Violation, broken};
 use crate::actors::Hosted;
 use crate::cluster::Answer;
+use crate::domain::cart::Cart;
 use crate::domain::id::OperationId;
+use crate::domain::order::{self, Order};
+use crate::domain::payment::IntentId;
+use crate::domain::product::Product;
+use crate::domain::stock::{self, Stock};
 use crate::domain::{Entity, EntityId, Kind, Millis, Shard};
-use crate::journal::{Epoch, MemoryJournal, Position, Recorded, Sequence, stored};
+use crate::journal::{Epoch, MemoryJournal, Position, Recorded, Sequence, Snapshot, stored};
+
+use crate::provider::intent::Intent;
+use crate::provider::{MemoryBooks, Stage};
+
+/// How many of its newest operations a snapshot must know at least.
+const REMEMBERED: usize = 100;
 
 pub(super) struct Books {
     pub journal: MemoryJournal,
@@ -18,8 +34,49 @@ pub(super) struct Books {
     pub operations: BTreeMap<OperationId, (EntityId, Sequence)>,
     /// Operations that were answered and changed nothing: they never will.
     pub over: BTreeSet<OperationId>,
+    /// What was asked, of operations that were told of.
+    pub asked: AskedBook,
     pub stock: StockBook,
     pub orders: OrderBook,
+    /// What the provider has done, if that is known.
+    pub provider: Option<Arc<MemoryBooks>>,
+    carts: CartBook,
+    products: ProductBook,
+    folds: Folds,
+}
+
+/// What the committed events fold to, entity by entity.
+#[derive(Default)]
+struct Folds {
+    carts: BTreeMap<EntityId, Cart>,
+    orders: BTreeMap<EntityId, Order>,
+    products: BTreeMap<EntityId, Product>,
+    stocks: BTreeMap<EntityId, Stock>,
+}
+
+impl Folds {
+    /// What an entity's committed events fold to.
+    fn of<E: Entity>(&self, entity: &EntityId) -> Option<&E> {
+        let all: &dyn Any = match E::KIND {
+            Kind::Cart => &self.carts,
+            Kind::Order => &self.orders,
+            Kind::Product => &self.products,
+            Kind::Stock => &self.stocks,
+            Kind::Unknown => return None,
+        };
+        all.downcast_ref::<BTreeMap<EntityId, E>>()?.get(entity)
+    }
+}
+
+/// Folds one more event into an entity.
+fn fold<'a, E: Entity>(
+    all: &'a mut BTreeMap<EntityId, E>,
+    recorded: &Recorded,
+) -> Result<(E::Event, &'a E), Violation> {
+    let event = stored::decode::<E>(recorded).or_else(|fault| broken("I5", fault.to_string()))?;
+    let state = all.entry(recorded.entity.clone()).or_default();
+    state.apply(&event);
+    Ok((event, state))
 }
 
 impl Books {
@@ -30,8 +87,13 @@ impl Books {
             histories: BTreeMap::new(),
             operations: BTreeMap::new(),
             over: BTreeSet::new(),
+            asked: AskedBook::default(),
             stock: StockBook::default(),
             orders: OrderBook::default(),
+            provider: None,
+            carts: CartBook::default(),
+            products: ProductBook::default(),
+            folds: Folds::default(),
         }
     }
 
@@ -107,12 +169,29 @@ impl Books {
                 .insert(operation, (entity.clone(), recorded.sequence));
         }
         match entity.kind() {
-            Kind::Stock => self.stock.enter(recorded)?,
-            Kind::Order => self.orders.enter(recorded)?,
-            Kind::Cart => self.orders.enter_cart(recorded)?,
-            Kind::Product => {}
+            Kind::Stock => {
+                let (event, now) = fold(&mut self.folds.stocks, recorded)?;
+                self.stock.enter(recorded, &event, now)?;
+            }
+            Kind::Order => {
+                let (event, now) = fold(&mut self.folds.orders, recorded)?;
+                self.orders.enter(recorded, &event, now)?;
+                if let Some(provider) = &self.provider {
+                    honest(recorded, &event, provider)?;
+                }
+            }
+            Kind::Cart => {
+                let (event, now) = fold(&mut self.folds.carts, recorded)?;
+                self.carts.enter(recorded, &event, now)?;
+                self.orders.enter_cart(&event)?;
+            }
+            Kind::Product => {
+                let (event, now) = fold(&mut self.folds.products, recorded)?;
+                self.products.enter(recorded, &event, now)?;
+            }
             Kind::Unknown => return broken("I5", format!("{entity} names nobody")),
         }
+        self.asked.check(recorded)?;
         self.histories
             .entry(entity.clone())
             .or_default()
@@ -129,6 +208,11 @@ impl Books {
     }
 
     pub fn state<E: Entity>(&self, entity: &EntityId, at: Sequence) -> Result<E, Violation> {
+        if at == self.head(entity)
+            && let Some(now) = self.folds.of::<E>(entity)
+        {
+            return Ok(now.clone());
+        }
         let mut state = E::default();
         let until = usize::try_from(at.0).unwrap_or(0);
         for recorded in self.histories.get(entity).into_iter().flatten().take(until) {
@@ -194,13 +278,15 @@ impl Books {
                 format!("{entity} acknowledged {operation} without showing it"),
             ),
             Some(_) => Ok(()),
+            // It changed nothing, and is known by its key.
+            None if answer.repeated && self.asked.is_keyed(operation) => Ok(()),
             None if answer.repeated => broken(
                 "I1",
                 format!("{entity} says it did {operation} before, and it never did"),
             ),
             // Only a command that changes nothing leaves nothing in the journal.
             None => match state.decide(command, Millis::default()) {
-                Ok(events) if events.is_empty() => Ok(()),
+                Ok(events) if events.is_empty() => self.is_ignorable::<E>(entity, shown, command),
                 _ => broken(
                     "I1",
                     format!("{entity} acknowledged {operation}, which is not in the journal"),
@@ -216,21 +302,177 @@ impl Books {
         command: &E::Command,
         refusal: &E::Refusal,
     ) -> Checked {
+        let mut wrong = None;
         for at in floor.0..=self.head(entity).0 {
             let state: E = self.state(entity, Sequence(at))?;
             if state.decide(command, Millis::default()).as_ref() == Err(refusal) {
-                return Ok(());
+                match self.is_refusable::<E>(entity, Sequence(at), command) {
+                    Ok(()) => return Ok(()),
+                    Err(violation) => wrong = Some(violation),
+                }
             }
         }
-        broken(
-            "I8",
-            format!("{entity} refused with \"{refusal}\", and no committed state of that time does"),
+        wrong.map_or_else(
+            || {
+                broken(
+                    "I8",
+                    format!("{entity} refused with \"{refusal}\", and no committed state of that time does"),
+                )
+            },
+            Err,
         )
+    }
+
+    fn until(&self, entity: &EntityId, at: Sequence) -> &[Recorded] {
+        let events = self.histories.get(entity).map_or(&[][..], Vec::as_slice);
+        let count = usize::try_from(at.0).unwrap_or(0).min(events.len());
+        &events[..count]
+    }
+
+    /// Whether an entity that has come so far may refuse a command: not by what it says itself.
+    fn is_refusable<E: Hosted>(&self, entity: &EntityId, at: Sequence, command: &E::Command) -> Checked {
+        let command: &dyn Any = command;
+        let fine = if let Some(command) = command.downcast_ref() {
+            self.orders
+                .after(entity, self.until(entity, at))?
+                .may_refuse(command)
+        } else if let Some(stock::Command::Adjust { delta, .. }) = command.downcast_ref() {
+            let last = self
+                .until(entity, at)
+                .last()
+                .map(super::stock::read)
+                .transpose()?;
+            let levels = last.map(|event| event.levels).unwrap_or_default();
+            let free = i128::from(levels.on_hand) - i128::from(levels.held) - i128::from(levels.sold);
+            free + i128::from(*delta) < 0
+        } else {
+            true
+        };
+        if fine {
+            Ok(())
+        } else {
+            broken("I8", format!("{entity} refused at {at} what it must do"))
+        }
+    }
+
+    /// Whether an order that has come so far may do nothing about a command.
+    fn is_ignorable<E: Hosted>(&self, entity: &EntityId, at: Sequence, command: &E::Command) -> Checked {
+        let command: &dyn Any = command;
+        let Some(command) = command.downcast_ref() else {
+            return Ok(());
+        };
+        if self
+            .orders
+            .after(entity, self.until(entity, at))?
+            .may_ignore(command)
+        {
+            Ok(())
+        } else {
+            broken("I1", format!("{entity} acknowledged at {at} what it did not do"))
+        }
+    }
+
+    /// Whether a snapshot is what the committed events fold to, with the operations they were done by.
+    pub fn is_true<E: Entity>(&self, snapshot: &Snapshot) -> Checked {
+        let Snapshot {
+            entity,
+            sequence,
+            position,
+            ..
+        } = snapshot;
+        let resting =
+            stored::decode_snapshot::<E>(snapshot).or_else(|fault| broken("I5", fault.to_string()))?;
+        let events = self.until(entity, *sequence);
+        let mut done: Vec<(OperationId, Sequence)> = Vec::new();
+        for recorded in events {
+            match (recorded.operation, done.last_mut()) {
+                (Some(operation), Some((last, _))) if operation == *last => {}
+                (Some(operation), _) => done.push((operation, recorded.sequence)),
+                (None, _) => {}
+            }
+        }
+        let newest = done.iter().rev().take(REMEMBERED);
+        let forgotten = newest
+            .filter(|(operation, _)| !resting.operations.iter().any(|(known, _)| known == operation))
+            .count();
+        // The position is of this event, or of a later one that was committed with it.
+        let of = self.histories.get(entity).into_iter().flatten();
+        let positions = of.skip(events.len().saturating_sub(1));
+        let stands = positions
+            .map(|recorded| recorded.position)
+            .any(|at| at == *position);
+        if resting.state != self.state(entity, *sequence)? || !stands {
+            return broken(
+                "I5",
+                format!("a snapshot of {entity} at {sequence} is not what happened"),
+            );
+        }
+        if forgotten > 0 {
+            return broken(
+                "I4",
+                format!("a snapshot of {entity} at {sequence} forgets {forgotten} operations"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether the journal has the timers that are needed, and no others.
+    pub fn has_timers(&self, timers: &BTreeMap<EntityId, Millis>) -> Checked {
+        for entity in self.histories.keys() {
+            let timer = timers.get(entity).copied();
+            let right = match entity.kind() {
+                Kind::Order => self.orders.deadline(entity) == timer,
+                Kind::Stock => self.stock.is_timer_right(entity, timer),
+                Kind::Cart | Kind::Product | Kind::Unknown => timer.is_none(),
+            };
+            if !right {
+                return broken("I5", format!("{entity} has a timer at {timer:?} in the journal"));
+            }
+        }
+        Ok(())
     }
 
     pub fn settled(&self, over: bool) -> Checked {
         self.orders.settled(over)?;
         self.stock.settled(over, &self.orders)
+    }
+}
+
+/// Whether the provider has done what an order says of its money.
+fn honest(recorded: &Recorded, event: &order::Event, provider: &MemoryBooks) -> Checked {
+    use order::Event;
+    let known = |has: &dyn Fn(&Intent) -> bool| {
+        let order = recorded.entity.key().parse().ok();
+        let all = provider.all();
+        all.iter()
+            .any(|intent| order.map(IntentId::of) == Some(intent.id) && has(intent))
+    };
+    let done = match event {
+        Event::Authorised { .. } => known(&|intent| {
+            matches!(
+                intent.stage,
+                Some(Stage::Authorised | Stage::Captured | Stage::Voided)
+            )
+        }),
+        Event::Captured { amount, .. } => known(&|intent| intent.captured == amount.amount),
+        Event::Voided { .. } => {
+            known(&|intent| matches!(intent.stage, Some(Stage::Voided | Stage::Declined)))
+        }
+        Event::Refunded { refund, amount, .. } => {
+            known(&|intent| intent.refunds.contains(&(*refund, amount.amount)))
+        }
+        _ => true,
+    };
+    if done {
+        Ok(())
+    } else {
+        broken(
+            "I2",
+            format!(
+                "{} says of its money what the provider has not done",
+                recorded.entity
+            ),
+        )
     }
 }
 

@@ -2,13 +2,20 @@
 //!
 //! It reads what is committed the moment it is, knows nothing of actors, and keeps simpler books of
 //! its own: a stock is a table of holds ([`stock`]), an order a list of what came before what
-//! ([`order`]), a cart a list of lines (the shopper's own, in `shopper`). An answer is possible if it shows a committed state
-//! that was true at some moment between the question and the answer.
+//! ([`order`]) and what it must look like then ([`portrait`]), a cart a list of lines ([`cart`]; the shopper
+//! keeps another), a product what it was last said to be ([`product`]). What an operation commits must be
+//! what was asked ([`asked`]). An answer is possible if it shows a committed state that was true at some
+//! moment between the question and the answer.
 
+mod asked;
 mod books;
+mod cart;
 mod order;
+mod portrait;
+mod product;
 mod stock;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,11 +24,16 @@ use tokio::sync::watch;
 use self::books::Books;
 use super::trace::Trace;
 use crate::actors::Hosted;
-use crate::cluster::Answer;
-use crate::domain::EntityId;
+use crate::cluster::{Answer, Ask};
+use crate::domain::cart::Cart;
 use crate::domain::id::{OperationId, OrderId};
+use crate::domain::order::Order;
 use crate::domain::payment::RefundId;
-use crate::journal::{MemoryJournal, Recorded, Sequence};
+use crate::domain::product::Product;
+use crate::domain::stock::Stock;
+use crate::domain::{EntityId, Kind, Millis};
+use crate::journal::{MemoryJournal, Recorded, Sequence, Snapshot};
+use crate::provider::MemoryBooks;
 
 /// What was found broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +83,13 @@ impl Auditor {
             found: watch::Sender::new(None),
             trace: trace.clone(),
         }
+    }
+
+    /// What an order says of its money is compared with what the provider has done, the moment it is said.
+    #[must_use]
+    pub fn beside(self, provider: &Arc<MemoryBooks>) -> Self {
+        self.books().provider = Some(Arc::clone(provider));
+        self
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -192,15 +211,48 @@ impl Auditor {
         self.judge(checked);
     }
 
-    /// A snapshot is about to be kept at this sequence.
-    pub fn snapshotted(&self, entity: &EntityId, sequence: Sequence) {
+    /// A snapshot is about to be kept.
+    pub fn snapshotted(&self, snapshot: &Snapshot) {
+        let (entity, sequence) = (&snapshot.entity, snapshot.sequence);
         let head = self.floor(entity);
         if sequence > head {
-            self.judge(broken(
+            return self.judge(broken(
                 "I5",
                 format!("a snapshot of {entity} at {sequence} holds what is not committed (head {head})"),
             ));
         }
+        let books = self.books();
+        let checked = match entity.kind() {
+            Kind::Cart => books.is_true::<Cart>(snapshot),
+            Kind::Order => books.is_true::<Order>(snapshot),
+            Kind::Product => books.is_true::<Product>(snapshot),
+            Kind::Stock => books.is_true::<Stock>(snapshot),
+            Kind::Unknown => Ok(()),
+        };
+        drop(books);
+        self.judge(checked);
+    }
+
+    /// Somebody is about to ask this: what it commits must be that, and in time.
+    pub fn asked<E: Hosted>(&self, operation: OperationId, ask: &Ask<E::Command>) {
+        self.books().asked.enter::<E>(operation, ask);
+    }
+
+    /// To which version of its entity an operation led, if it changed anything.
+    #[must_use]
+    pub fn led_to(&self, operation: OperationId) -> Option<Sequence> {
+        let mut books = self.books();
+        let checked = books.observe();
+        let led_to = books.operations.get(&operation).map(|(_, at)| *at);
+        drop(books);
+        self.judge(checked);
+        led_to
+    }
+
+    /// These timers are in the journal, and nothing moves.
+    pub fn has_timers(&self, timers: &BTreeMap<EntityId, Millis>) {
+        let checked = self.books().has_timers(timers);
+        self.judge(checked);
     }
 
     /// Every entity with events, and how many.
@@ -246,6 +298,24 @@ impl Auditor {
     #[must_use]
     pub fn mails_due(&self, order: OrderId) -> usize {
         self.books().orders.mails_due(order)
+    }
+
+    /// What is to be mailed about an order, and to whom: a part of each subject, and of each text.
+    #[must_use]
+    pub fn news(&self, order: OrderId) -> (String, Vec<(&'static str, String)>) {
+        self.books().orders.news(order)
+    }
+
+    /// What is owed to the tax office for an order, as its payment events say, minor units.
+    #[must_use]
+    pub fn tax(&self, order: OrderId) -> i64 {
+        self.books().orders.tax(order)
+    }
+
+    /// Whether an order's payment was said to be authorised, and declined.
+    #[must_use]
+    pub fn answers(&self, order: OrderId) -> (bool, bool) {
+        self.books().orders.answers(order)
     }
 
     /// Each refund that the order says is done (`true`) or failed.

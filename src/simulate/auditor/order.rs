@@ -3,35 +3,49 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::portrait::PAYMENT_DEADLINE;
 use super::stock::StockBook;
-use super::{Checked, broken};
-use crate::domain::EntityId;
-use crate::domain::cart::{self, Cart};
+use super::{Checked, Violation, broken};
+use crate::domain::cart;
 use crate::domain::id::OrderId;
-use crate::domain::order::{Draft, Event, Order};
+use crate::domain::order::{CancelReason, Draft, Event, Order, Status};
 use crate::domain::payment::RefundId;
 use crate::domain::stock::HoldKey;
+use crate::domain::{EntityId, Millis};
 use crate::journal::{Recorded, stored};
 
 #[derive(Default)]
-struct Entry {
-    sealed: Option<Arc<Draft>>,
-    placed: Option<Arc<Draft>>,
-    held: bool,
-    authorised: bool,
-    declined: bool,
-    waits_for_shopper: bool,
-    capture_asked: bool,
-    captured: Option<i64>,
-    capture_failed: bool,
-    confirmed: bool,
-    packed: bool,
-    shipped: bool,
-    delivered: bool,
-    cancelled: bool,
-    voided: bool,
+pub(super) struct Entry {
+    pub(super) sealed: Option<Arc<Draft>>,
+    pub(super) placed: Option<Arc<Draft>>,
+    placed_at: Millis,
+    pub(super) events: u64,
+    pub(super) held: bool,
+    pub(super) authorised: bool,
+    pub(super) declined: bool,
+    pub(super) waits_for_shopper: bool,
+    /// How its shopper went through the confirm step.
+    confirmed_by_shopper: Option<bool>,
+    pub(super) commit_asked: bool,
+    pub(super) capture_asked: bool,
+    pub(super) captured: Option<i64>,
+    pub(super) captured_tax: i64,
+    pub(super) capture_failed: bool,
+    pub(super) confirmed: bool,
+    pub(super) packed: bool,
+    pub(super) shipped: bool,
+    pub(super) delivered: bool,
+    pub(super) cancel_wanted: bool,
+    wanted_because: Option<CancelReason>,
+    pub(super) cancelled: bool,
+    pub(super) voided: bool,
     /// Each refund: how much, and whether it is done (`Some(true)`), failed, or open.
-    refunds: BTreeMap<RefundId, (i64, Option<bool>)>,
+    pub(super) refunds: BTreeMap<RefundId, (i64, Option<bool>)>,
+    pub(super) refund_tax: BTreeMap<RefundId, i64>,
+    /// What the public was told, and when.
+    pub(super) story: Vec<(Millis, Status)>,
+    /// What was mailed about it: a part of the subject, and a part of the text.
+    news: Vec<(&'static str, String)>,
 }
 
 #[derive(Default)]
@@ -86,34 +100,77 @@ impl OrderBook {
 
     /// One for each piece of news: received, confirmed, cancelled, shipped, delivered, each refund.
     pub fn mails_due(&self, order: OrderId) -> usize {
+        self.0.get(&order).map_or(0, |entry| entry.news.len())
+    }
+
+    /// What is to be mailed about an order, and to whom: a part of each subject, and of each text.
+    pub fn news(&self, order: OrderId) -> (String, Vec<(&'static str, String)>) {
+        let entry = self.0.get(&order);
+        let to = entry.and_then(|entry| entry.placed.as_ref());
+        (
+            to.map(|draft| draft.email.clone()).unwrap_or_default(),
+            entry.map(|entry| entry.news.clone()).unwrap_or_default(),
+        )
+    }
+
+    /// What is owed to the tax office for an order, minor units.
+    pub fn tax(&self, order: OrderId) -> i64 {
         self.0.get(&order).map_or(0, |entry| {
-            let news = [
-                entry.placed.is_some(),
-                entry.confirmed,
-                entry.cancelled,
-                entry.shipped,
-                entry.delivered,
-            ];
-            let refunds = entry.refunds.values().filter(|(_, done)| *done == Some(true));
-            news.into_iter().filter(|news| *news).count() + refunds.count()
+            let back = entry.refunds.iter().filter(|(_, (_, done))| *done == Some(true));
+            let back = back.filter_map(|(id, _)| entry.refund_tax.get(id));
+            entry.captured_tax - back.sum::<i64>()
         })
     }
 
+    /// Whether the payment was said to be authorised, and declined.
+    pub fn answers(&self, order: OrderId) -> (bool, bool) {
+        let entry = self.0.get(&order);
+        entry.map_or((false, false), |entry| (entry.authorised, entry.declined))
+    }
+
+    /// When an order wants to be woken.
+    pub fn deadline(&self, order: &EntityId) -> Option<Millis> {
+        let entry = self.0.get(&order_of(order)?)?;
+        let waits = entry.placed.is_some() && !entry.capture_asked && !entry.cancelled;
+        waits.then_some(Millis(entry.placed_at.0 + PAYMENT_DEADLINE))
+    }
+
+    /// When an order was placed.
+    pub fn placed_at(&self, order: OrderId) -> Option<Millis> {
+        let entry = self.0.get(&order)?;
+        entry.placed.as_ref().map(|_| entry.placed_at)
+    }
+
+    /// An order as it was after these events.
+    pub fn after(&self, order: &EntityId, events: &[Recorded]) -> Result<Entry, Violation> {
+        let known = order_of(order).and_then(|order| self.0.get(&order));
+        let mut entry = Entry {
+            sealed: known.and_then(|entry| entry.sealed.clone()),
+            ..Entry::default()
+        };
+        for recorded in events {
+            let event = stored::decode::<Order>(recorded).or_else(|fault| broken("I5", fault.to_string()))?;
+            entry
+                .take(&event)
+                .or_else(|what| broken("I9", format!("{order} {what}")))?;
+        }
+        Ok(entry)
+    }
+
     /// A cart's event: what a checkout sealed.
-    pub fn enter_cart(&mut self, recorded: &Recorded) -> Checked {
-        let event = stored::decode::<Cart>(recorded).or_else(|fault| broken("I5", fault.to_string()))?;
+    pub fn enter_cart(&mut self, event: &cart::Event) -> Checked {
         if let cart::Event::CheckedOut { draft } = event {
             let order = draft.order();
             let entry = self.0.entry(order).or_default();
-            if entry.sealed.replace(draft).is_some() {
+            if entry.sealed.replace(Arc::clone(draft)).is_some() {
                 return broken("I4", format!("order {order} was checked out twice"));
             }
         }
         Ok(())
     }
 
-    pub fn enter(&mut self, recorded: &Recorded) -> Checked {
-        let event = stored::decode::<Order>(recorded).or_else(|fault| broken("I5", fault.to_string()))?;
+    /// Enters an event, and sees whether it may come now, and the order looks so.
+    pub fn enter(&mut self, recorded: &Recorded, event: &Event, now: &Order) -> Checked {
         let Some(order) = order_of(&recorded.entity) else {
             return broken("I5", format!("{} is no order", recorded.entity));
         };
@@ -124,28 +181,50 @@ impl OrderBook {
                 format!("order {order} was placed twice, or did something before"),
             );
         }
-        entry.take(&event).or_else(|what| {
+        if event.at() != recorded.recorded_at {
+            return broken(
+                "I5",
+                format!("order {order} says another time than it was decided"),
+            );
+        }
+        entry.take(event).or_else(|what| {
             let invariant = if what.contains("refund") || what.contains("captur") {
                 "I2"
             } else {
                 "I9"
             };
             broken(invariant, format!("order {order} {what}"))
-        })
+        })?;
+        match now {
+            Order::Placed(placed) => entry
+                .resembles(placed)
+                .or_else(|what| broken("I5", format!("order {order} {what}"))),
+            Order::Unplaced => broken("I5", format!("order {order} does not know that it was placed")),
+        }
     }
 
     /// What has to be committed elsewhere before this can be.
     pub fn check(&self, recorded: &Recorded, stock: &StockBook) -> Checked {
         let event = stored::decode::<Order>(recorded).or_else(|fault| broken("I5", fault.to_string()))?;
-        let (Some(order), Event::CaptureAsked { .. }) = (order_of(&recorded.entity), event) else {
+        let Some(order) = order_of(&recorded.entity) else {
             return Ok(());
         };
+        let taken = matches!(event, Event::CaptureAsked { .. });
+        if !taken && !matches!(event, Event::Held { .. }) {
+            return Ok(());
+        }
         let Some(draft) = self.0.get(&order).and_then(|entry| entry.placed.as_ref()) else {
             return Ok(());
         };
         for (line, number) in draft.lines.iter().zip(0_u16..) {
             let key = HoldKey { order, line: number };
-            if !stock.was_committed(&line.sku.stock(), key) {
+            if !stock.was_held(&line.sku.stock(), key) {
+                return broken(
+                    "I3",
+                    format!("order {order} says that its line {number} is held, and it is not"),
+                );
+            }
+            if taken && !stock.was_committed(&line.sku.stock(), key) {
                 return broken(
                     "I9",
                     format!("order {order} asks for money before its line {number} is committed"),
@@ -174,12 +253,17 @@ fn order_of(entity: &EntityId) -> Option<OrderId> {
 }
 
 impl Entry {
-    fn refunded(&self, counts: impl Fn(Option<bool>) -> bool) -> i64 {
+    pub(super) fn refunded(&self, counts: impl Fn(Option<bool>) -> bool) -> i64 {
         let counted = self.refunds.values().filter(|(_, done)| counts(*done));
         counted.map(|(amount, _)| amount).sum()
     }
 
+    fn tell(&mut self, at: Millis, status: Status) {
+        self.story.push((at, status));
+    }
+
     fn take(&mut self, event: &Event) -> Result<(), &'static str> {
+        self.events += 1;
         let once = |flag: &mut bool, what: &'static str| {
             if std::mem::replace(flag, true) {
                 Err(what)
@@ -189,12 +273,15 @@ impl Entry {
         };
         let must = |holds: bool, what: &'static str| if holds { Ok(()) } else { Err(what) };
         match event {
-            Event::Placed { draft, .. } => {
+            Event::Placed { at, draft } => {
                 must(
                     self.sealed.as_ref().is_some_and(|sealed| **sealed == **draft),
                     "is not what its cart sealed",
                 )?;
                 self.placed = Some(Arc::clone(draft));
+                self.placed_at = *at;
+                self.tell(*at, Status::Pending);
+                self.news.push(("received your order", "thank you".to_owned()));
                 Ok(())
             }
             Event::Held { .. } => {
@@ -203,23 +290,40 @@ impl Entry {
             }
             Event::Authorised { .. } => {
                 self.waits_for_shopper = false;
+                must(
+                    self.confirmed_by_shopper != Some(false),
+                    "was authorised although its shopper did not confirm it",
+                )?;
                 must(!self.declined, "was authorised after it was declined")?;
                 once(&mut self.authorised, "was authorised twice")
             }
             Event::Declined { .. } => {
                 self.waits_for_shopper = false;
+                must(
+                    self.confirmed_by_shopper != Some(true) || self.cancelled,
+                    "was declined although its shopper confirmed it",
+                )?;
                 must(!self.authorised, "was declined after it was authorised")?;
                 once(&mut self.declined, "was declined twice")
             }
-            Event::ActionRequired { .. } => {
+            Event::ActionRequired { at } => {
                 self.waits_for_shopper = true;
+                self.tell(*at, Status::Pending);
+                must(!self.authorised && !self.declined, "was answered before it asked")
+            }
+            Event::ActionTaken { succeed, .. } => {
+                self.confirmed_by_shopper = Some(*succeed);
+                must(self.waits_for_shopper, "was confirmed by its shopper unasked")?;
+                self.waits_for_shopper = false;
                 Ok(())
             }
-            Event::ActionTaken { .. } => Ok(()),
-            Event::CommitAsked { .. } => must(
-                self.held && self.authorised,
-                "commits its holds before it is held and authorised",
-            ),
+            Event::CommitAsked { .. } => {
+                must(
+                    self.held && self.authorised,
+                    "commits its holds before it is held and authorised",
+                )?;
+                once(&mut self.commit_asked, "commits its holds twice")
+            }
             Event::CaptureAsked { .. } => {
                 must(
                     self.held && self.authorised,
@@ -228,25 +332,64 @@ impl Entry {
                 must(!self.cancelled, "asks for money after it was cancelled")?;
                 once(&mut self.capture_asked, "asks for its capture twice")
             }
-            Event::Captured { amount, .. } => {
+            Event::Captured { amount, tax, .. } => {
                 must(self.capture_asked, "was captured unasked")?;
                 must(self.captured.is_none(), "was captured twice")?;
-                let total = self.placed.as_ref().map(|draft| draft.totals.total.amount);
+                let totals = self.placed.as_ref().map(|draft| draft.totals);
                 must(
-                    total == Some(amount.amount),
+                    totals.is_some_and(|totals| totals.total == *amount && totals.tax == *tax),
                     "was captured with another amount than it costs",
                 )?;
                 self.captured = Some(amount.amount);
+                self.captured_tax = tax.amount;
                 Ok(())
             }
             Event::CaptureFailed { .. } => once(&mut self.capture_failed, "failed its capture twice"),
-            Event::Confirmed { .. } => {
+            Event::Confirmed { at } => {
+                self.tell(*at, Status::Confirmed);
+                let paid = self.placed.as_ref().map(|draft| draft.totals.total.to_string());
+                self.news.push(("is confirmed", paid.unwrap_or_default()));
+                must(
+                    !self.cancel_wanted,
+                    "was confirmed although it was to be cancelled",
+                )?;
                 must(self.captured.is_some(), "was confirmed unpaid")?;
                 must(!self.cancelled, "was confirmed after it was cancelled")?;
                 once(&mut self.confirmed, "was confirmed twice")
             }
-            Event::CancelWanted { .. } => Ok(()),
-            Event::Cancelled { .. } => {
+            Event::CancelWanted { reason, .. } => {
+                self.wanted_because = Some(reason.clone());
+                must(
+                    self.capture_asked && self.captured.is_none() && !self.cancelled,
+                    "keeps a cancellation for later and has no reason to",
+                )?;
+                once(&mut self.cancel_wanted, "is to be cancelled twice")
+            }
+            Event::Cancelled { at, reason } => {
+                self.tell(*at, Status::Cancelled);
+                let (holds, why) = match reason {
+                    CancelReason::OutOfStock => (!self.capture_asked, "is sold out"),
+                    CancelReason::PaymentDeclined => {
+                        (self.declined || self.capture_failed, "payment was declined")
+                    }
+                    CancelReason::PaymentExpired => (
+                        !self.capture_asked && at.0 - self.placed_at.0 >= PAYMENT_DEADLINE,
+                        "did not receive your payment in time",
+                    ),
+                    CancelReason::ByShopper => (true, "you asked us to"),
+                    CancelReason::BySeller { .. } => (true, "the shop had to stop it"),
+                };
+                self.news.push(("is cancelled", why.to_owned()));
+                let wanted = self.wanted_because.as_ref();
+                must(
+                    wanted.map_or(holds, |wanted| wanted == reason),
+                    "was cancelled for a reason that it had not",
+                )?;
+                let resolved = self.captured.is_some() || self.capture_failed;
+                must(
+                    !self.capture_asked || resolved,
+                    "was cancelled while its capture was unresolved",
+                )?;
                 must(!self.packed, "was cancelled after it was packed")?;
                 once(&mut self.cancelled, "was cancelled twice")
             }
@@ -255,21 +398,40 @@ impl Entry {
                 must(self.cancelled, "was voided and not cancelled")?;
                 once(&mut self.voided, "was voided twice")
             }
-            Event::RefundAsked { refund, amount, .. } => {
+            Event::RefundAsked {
+                refund, amount, tax, ..
+            } => {
+                self.refund_tax.insert(*refund, tax.amount);
                 must(
                     self.refunds.insert(*refund, (amount.amount, None)).is_none(),
                     "asked for the same refund twice",
                 )?;
                 let left = self.captured.unwrap_or(0) - self.refunded(|done| done != Some(false));
-                must(left >= 0, "refunds more than was captured")
+                must(left >= 0, "refunds more than was captured")?;
+                self.fair(*refund, amount.amount, left)
             }
-            Event::Refunded { refund, amount, .. } => match self.refunds.get_mut(refund) {
-                Some((asked, done @ None)) if *asked == amount.amount => {
-                    *done = Some(true);
-                    Ok(())
+            Event::Refunded {
+                at,
+                refund,
+                amount,
+                tax,
+            } => {
+                let asked = self.refund_tax.get(refund).copied();
+                match self.refunds.get_mut(refund) {
+                    Some((asked_for, done @ None))
+                        if *asked_for == amount.amount && asked == Some(tax.amount) =>
+                    {
+                        *done = Some(true);
+                    }
+                    _ => return Err("has a refund that was not asked like that"),
                 }
-                _ => Err("has a refund that was not asked like that"),
-            },
+                self.news.push(("A refund for your order", amount.to_string()));
+                let back = self.refunded(|done| done == Some(true));
+                if self.packed && Some(back) == self.captured {
+                    self.tell(*at, Status::Refunded);
+                }
+                Ok(())
+            }
             Event::RefundFailed { refund, .. } => match self.refunds.get_mut(refund) {
                 Some((_, done @ None)) => {
                     *done = Some(false);
@@ -277,18 +439,27 @@ impl Entry {
                 }
                 _ => Err("has a failed refund that was not asked"),
             },
-            Event::Packed { .. } => {
+            Event::Packed { at } => {
+                self.tell(*at, Status::Packed);
+                let left = self.captured.unwrap_or(0) - self.refunded(|done| done != Some(false));
+                must(left > 0, "was packed although all of it was refunded")?;
                 must(
                     self.confirmed && !self.cancelled,
                     "was packed unpaid or cancelled",
                 )?;
                 once(&mut self.packed, "was packed twice")
             }
-            Event::Shipped { .. } => {
+            Event::Shipped {
+                at, tracking_number, ..
+            } => {
+                self.tell(*at, Status::Shipped);
+                self.news.push(("is on its way", tracking_number.clone()));
                 must(self.packed, "was shipped unpacked")?;
                 once(&mut self.shipped, "was shipped twice")
             }
-            Event::Delivered { .. } => {
+            Event::Delivered { at } => {
+                self.tell(*at, Status::Delivered);
+                self.news.push(("has arrived", "delivered".to_owned()));
                 must(self.shipped, "was delivered unshipped")?;
                 once(&mut self.delivered, "was delivered twice")
             }
