@@ -282,7 +282,10 @@ impl<E: Hosted> EntityState<E> {
                 self.remember_operation(operation);
             }
         }
-        self.deadline = self.state.deadline();
+        self.deadline = self
+            .state
+            .deadline()
+            .filter(|_| !planted::is(Bug::DeadlineForgotten));
         Ok(())
     }
 

@@ -161,7 +161,7 @@ impl Envelope {
                 .operation
                 .map(OperationId)
                 .filter(|_| !planted::is(Bug::OperationLeftBehind)),
-            not_after: self.not_after,
+            not_after: self.not_after.filter(|_| !planted::is(Bug::DeadlineLeftBehind)),
             remember: self.remember.as_ref().map(|kept| Remember {
                 key: RequestKey(kept.key),
                 body: kept.body,

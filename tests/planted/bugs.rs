@@ -11,9 +11,9 @@ const STEPS: u32 = 60;
 /// planted first.
 const fn within(bug: Bug) -> u64 {
     match bug {
-        Bug::RefundBeyondCapture | Bug::RefundTwice => 3_000,
-        Bug::OutrunsTheQueue => 2_000,
-        Bug::TenureFromTheAnswer => 500,
+        Bug::LateMessageDecided => 1_000,
+        Bug::OutrunsTheQueue => 700,
+        Bug::RefundTwice => 300,
         _ => 200,
     }
 }

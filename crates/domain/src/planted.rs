@@ -68,11 +68,23 @@ pub enum Bug {
     LateMessageDecided,
     /// A message is decided after a later one of the same question.
     EarlierMessageDecided,
+    /// An order does not hear that a hold could not be committed.
+    CommitRefusalUnheard,
+    /// A refund that the provider refuses for good is taken for done.
+    RefusedRefundDone,
+    /// A replayed entity does not know which timer it has set.
+    DeadlineForgotten,
+    /// A refund gives no tax back in the ledger.
+    TaxKeptOnRefund,
+    /// A guest's cart is taken over again at the next sign-in, although it has not changed.
+    AbsorbedTwice,
+    /// A command's deadline does not cross the wire.
+    DeadlineLeftBehind,
 }
 
 impl Bug {
     /// Those that one node can have.
-    pub const OF_ONE_NODE: [Self; 19] = [
+    pub const OF_ONE_NODE: [Self; 24] = [
         Self::ReplyBeforeCommit,
         Self::NoEpochCheck,
         Self::UnknownUnderTheSameEpoch,
@@ -92,9 +104,14 @@ impl Bug {
         Self::OversoldByOne,
         Self::CancelledAndKept,
         Self::CaptureBeforeCommit,
+        Self::CommitRefusalUnheard,
+        Self::RefusedRefundDone,
+        Self::DeadlineForgotten,
+        Self::TaxKeptOnRefund,
+        Self::AbsorbedTwice,
     ];
     /// Those that it takes a second node to see, and that the simulation must find.
-    pub const OF_TWO_NODES: [Self; 7] = [
+    pub const OF_TWO_NODES: [Self; 9] = [
         Self::ZombieReads,
         Self::TakenTooSoon,
         Self::TenureFromTheAnswer,
@@ -102,6 +119,8 @@ impl Bug {
         Self::OperationLeftBehind,
         Self::EpochOfTheMessageIgnored,
         Self::DoubtForgotten,
+        Self::LateMessageDecided,
+        Self::DeadlineLeftBehind,
     ];
 }
 
