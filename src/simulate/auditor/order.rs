@@ -297,11 +297,12 @@ impl Entry {
                 must(!self.declined, "was authorised after it was declined")?;
                 once(&mut self.authorised, "was authorised twice")
             }
-            Event::Declined { .. } => {
+            Event::Declined { code, .. } => {
                 self.waits_for_shopper = false;
+                let failed = code == "authentication_failed";
                 must(
-                    self.confirmed_by_shopper != Some(true) || self.cancelled,
-                    "was declined although its shopper confirmed it",
+                    !failed || self.confirmed_by_shopper == Some(false),
+                    "was declined because its shopper had not confirmed it, who had",
                 )?;
                 must(!self.authorised, "was declined after it was authorised")?;
                 once(&mut self.declined, "was declined twice")
