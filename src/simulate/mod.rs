@@ -58,6 +58,8 @@ use crate::provider::MemoryBooks;
 
 /// How often the shelf is asked to take its first units.
 const TRIES: u32 = 200;
+/// Longer than any run takes by its own clock: who still waits then waits for ever.
+const LIFETIME: Duration = Duration::from_secs(3 * 86_400);
 /// When every simulation begins.
 const BEGINNING: Millis = Millis(1_700_000_000_000);
 
@@ -117,6 +119,10 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
         biased;
         _ = world.auditor.alarm() => {}
         () = whole(&world) => {}
+        () = clock.sleep(LIFETIME) => world.auditor.accuse(Violation {
+            invariant: "I7",
+            what: format!("the run has not come to its end within {} days", LIFETIME.as_secs() / 86_400),
+        }),
     }
     Report {
         digest: trace.digest(),
