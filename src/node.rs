@@ -500,9 +500,12 @@ async fn finish(what: &'static str, task: JoinHandle<()>) {
 }
 
 fn pool(database: &PgConnectOptions) -> PgPool {
-    let options = database
-        .clone()
-        .options([("statement_timeout", STATEMENT_LIMIT), ("lock_timeout", "5s")]);
+    let options = database.clone().options([
+        ("statement_timeout", STATEMENT_LIMIT),
+        ("lock_timeout", "5s"),
+        // Who stops in the middle of a transaction must not hold its rows for ever.
+        ("idle_in_transaction_session_timeout", STATEMENT_LIMIT),
+    ]);
     PgPoolOptions::new()
         .max_connections(POOL)
         .acquire_timeout(Duration::from_secs(5))

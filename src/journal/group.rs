@@ -5,8 +5,10 @@
 //! that cannot be written does not take the others with it: they are tried again one by one.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 /// How to write things of one kind.
@@ -26,6 +28,25 @@ pub trait Together<T> {
 
 /// About how many rows a transaction of a group has at most.
 pub const ROWS: usize = 2_000;
+/// How many may fail by themselves, each of which may mean waiting for a lock, before the rest is left for the next
+/// transaction.
+const FAILURES: usize = 2;
+
+/// Whether a database that is well refuses what it was given: a value (22), a constraint (23), a row that was changed or
+/// is locked by somebody else (21, 40, 55), a position that is not where it was.
+pub(crate) fn is_refusal(fault: &sqlx::Error) -> bool {
+    match fault {
+        sqlx::Error::Database(refusal) => {
+            let code = refusal.code().unwrap_or_default();
+            ["21", "22", "23", "40", "55"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        }
+        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        sqlx::Error::RowNotFound => true,
+        _ => false,
+    }
+}
 
 /// Those who want something written, and the one of them who is writing. It holds as many things as there are
 /// callers: bounding those is theirs.
@@ -41,7 +62,7 @@ struct Waiting<T, F> {
     answer: oneshot::Sender<Result<(), F>>,
 }
 
-/// Whoever wrote for this caller gave up, and perhaps it was written and perhaps not.
+/// Whoever wrote for this caller gave up before it was its turn, or in the middle: perhaps it was written and perhaps not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the transaction this was to be part of was given up")]
 pub struct Abandoned;
@@ -107,26 +128,54 @@ where
     W: Together<T> + Sync,
 {
     let things: Vec<&T> = together.iter().map(|one| &one.thing).collect();
-    let result = with.write(&things).await;
-    match result {
-        Ok(()) => together.into_iter().for_each(|one| tell(one.answer, Ok(()))),
-        Err(fault) if together.len() > 1 && W::is_of_one(&fault) => {
-            for Waiting { thing, answer } in together {
-                let result = with.write(&[&thing]).await;
-                let go_on = result.as_ref().err().is_none_or(W::is_of_one);
-                tell(answer, result);
-                if !go_on {
-                    return;
-                }
-            }
-        }
-        Err(fault) => {
+    match attempt(&things, with).await {
+        Some(Ok(())) => together.into_iter().for_each(|one| tell(one.answer, Ok(()))),
+        Some(Err(fault)) if together.len() == 1 || !W::is_of_one(&fault) => {
             // The first of them hears why; it is the same for the others.
             if let Some(first) = together.into_iter().next() {
                 tell(first.answer, Err(fault));
             }
         }
+        Some(Err(_)) | None if together.len() > 1 => apart(together, with).await,
+        Some(Err(_)) | None => {}
     }
+}
+
+async fn apart<T, W>(things: Vec<Waiting<T, W::Fault>>, with: &W)
+where
+    T: Send + Sync,
+    W: Together<T> + Sync,
+{
+    let mut failures = 0;
+    for Waiting { thing, answer } in things {
+        let result = attempt(&[&thing], with).await;
+        let goes_on = match &result {
+            Some(Ok(())) => true,
+            Some(Err(fault)) => {
+                failures += 1;
+                W::is_of_one(fault)
+            }
+            None => {
+                failures += 1;
+                true
+            }
+        };
+        if let Some(result) = result {
+            tell(answer, result);
+        }
+        if !goes_on || failures >= FAILURES {
+            return;
+        }
+    }
+}
+
+/// Nothing if it panicked, which is the trouble of whatever made it do so.
+async fn attempt<T, W>(things: &[&T], with: &W) -> Option<Result<(), W::Fault>>
+where
+    T: Send + Sync,
+    W: Together<T> + Sync,
+{
+    AssertUnwindSafe(with.write(things)).catch_unwind().await.ok()
 }
 
 /// A caller who has left in the meantime finds out by itself how far it is.
@@ -174,6 +223,7 @@ mod tests {
             self.allowed.acquire().await.unwrap().forget();
             self.tries.fetch_add(1, Relaxed);
             let things: Vec<i32> = things.iter().map(|thing| **thing).collect();
+            assert!(!things.contains(&666), "the number of the beast");
             if things.contains(&1000) {
                 return Err(Fault::OfAll);
             }
@@ -227,6 +277,24 @@ mod tests {
             [Ok(Ok(())), Ok(Ok(())), Ok(Err(Fault::OfOne)), Ok(Ok(()))]
         );
         assert_eq!(*book.written.lock().unwrap(), [vec![1], vec![2], vec![4]]);
+    }
+
+    #[tokio::test]
+    async fn nor_does_one_that_makes_the_writing_panic() {
+        let book = Book::new(0);
+        let answers = hand_in(&book, &[1, 2, 666, 4]).await;
+        assert_eq!(answers, [Ok(Ok(())), Ok(Ok(())), Err(Abandoned), Ok(Ok(()))]);
+    }
+
+    #[tokio::test]
+    async fn after_two_that_fail_the_rest_is_left_for_later() {
+        let book = Book::new(0);
+        let answers = hand_in(&book, &[1, -2, 3, -4, 5]).await;
+        let refused = || Ok(Err(Fault::OfOne));
+        assert_eq!(
+            answers,
+            [Ok(Ok(())), refused(), Ok(Ok(())), refused(), Err(Abandoned)]
+        );
     }
 
     #[tokio::test]

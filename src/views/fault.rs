@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::journal::JournalFault;
+use crate::journal::group::is_refusal;
 use crate::relay::ReadFault;
 
 /// A view could not answer.
@@ -74,17 +75,9 @@ impl ViewFault {
         code.starts_with("22") || (code.starts_with("23") && code != "23505")
     }
 
-    /// Whether the database is well and refuses what it was given, so that the fault is in one of the rows, or in
-    /// where one of the shards is.
-    pub(super) const fn is_in_the_rows(&self) -> bool {
-        use sqlx::Error::{Database, Encode, RowNotFound};
-        matches!(
-            self,
-            Self::Database {
-                source: Database(_) | Encode(_) | RowNotFound,
-                ..
-            }
-        )
+    /// Whether it is one of the rows, or where one of the shards is.
+    pub(super) fn is_in_the_rows(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if is_refusal(source))
     }
 }
 

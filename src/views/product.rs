@@ -353,7 +353,7 @@ impl Rows for Catalogue {
     }
 
     fn count(news: &News) -> usize {
-        news.products.0.len() + news.stock.rows.len()
+        news.products.0.len() + news.stock.count()
     }
 
     async fn write(parts: &[&Part<News>], connection: &mut PgConnection) -> Result<(), sqlx::Error> {

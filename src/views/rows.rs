@@ -91,7 +91,9 @@ impl<V: Rows> Together<Part<V::Changes>> for Writing<'_, V> {
 
     async fn write(&self, parts: &[&Part<V::Changes>]) -> Result<(), ViewFault> {
         let Self(view) = self;
-        let new: Vec<&Part<V::Changes>> = parts.iter().copied().filter(|part| part.is_new()).collect();
+        let mut new: Vec<&Part<V::Changes>> = parts.iter().copied().filter(|part| part.is_new()).collect();
+        // Always in the same order, so that two transactions never wait for each other.
+        new.sort_unstable_by_key(|part| part.shard);
         if !new.is_empty() {
             let course = view.course();
             within(V::ACTION, WRITE_LIMIT, async {

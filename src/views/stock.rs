@@ -55,6 +55,11 @@ pub(super) struct StockChanges {
 }
 
 impl StockChanges {
+    /// About how many rows that writes.
+    pub(super) fn count(&self) -> usize {
+        self.rows.len() + self.alarms.len()
+    }
+
     pub(super) fn read(&mut self, event: &Recorded) -> Result<(), ViewFault> {
         let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
             place: format!(

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::post::{Mail, Post, PostFault};
 use crate::domain::Millis;
-use crate::journal::group::{Abandoned, Group, Together};
+use crate::journal::group::{Abandoned, Group, Together, is_refusal};
 
 /// How many mails are kept: the newest.
 const KEPT: i64 = 20_000;
@@ -190,7 +190,7 @@ impl Together<Mail> for Mailbox {
         let PostFault::Failed(source) = fault else {
             return true;
         };
-        matches!(source.downcast_ref(), Some(sqlx::Error::Database(_)))
+        source.downcast_ref().is_some_and(is_refusal)
     }
 
     fn rows(_: &Mail) -> usize {
