@@ -167,11 +167,12 @@ impl TimerState {
             let Some((_, entity)) = self.queue.pop_first() else {
                 return;
             };
-            // A retry whose entity has a later deadline by now is no longer due.
             let Some(&due_at) = self.due.get(&entity) else {
                 continue;
             };
+            // A retry whose entity is due later: it has a new deadline, or was woken while the clock was wrong.
             if due_at > now {
+                self.queue.insert((due_at, entity));
                 continue;
             }
             self.waking += 1;

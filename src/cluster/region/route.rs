@@ -169,6 +169,8 @@ impl Routes {
         match known {
             None => asked.ended("no node is known that owns the shard"),
             Some(known) if known.address.node == *self.placement.me() => {
+                // Another node may have said that it is here when it was: then who should own it is asked next.
+                self.placement.not_found(asked.shard, &known.address);
                 asked.ended("the shard is not open here")
             }
             Some(known) => self.send(asked, known, left.min(MESSAGE_LIMIT), attempt).await,
