@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::journal::JournalFault;
 use crate::journal::group::is_refusal;
+use crate::journal::{JournalFault, Recorded};
 use crate::relay::ReadFault;
 
 /// A view could not answer.
@@ -60,6 +60,20 @@ pub enum ViewFault {
 }
 
 impl ViewFault {
+    /// A stored event cannot be read.
+    pub(super) fn unreadable(
+        event: &Recorded,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unreadable {
+            place: format!(
+                "{} at position {} of shard {}",
+                event.entity, event.position, event.shard
+            ),
+            source: source.into(),
+        }
+    }
+
     /// Whether the same events will fail the same way again. A key that is taken is no such case: two
     /// writers may have met, and the next try sees what the other wrote.
     fn is_lasting(&self) -> bool {

@@ -255,19 +255,12 @@ pub(super) struct Leg {
 fn legs<'a>(events: impl Iterator<Item = &'a Recorded>) -> Result<Vec<Leg>, ViewFault> {
     let mut legs = Vec::new();
     for event in events {
-        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
-            place: format!(
-                "{} at position {} of shard {}",
-                event.entity, event.position, event.shard
-            ),
-            source,
-        };
         let order: OrderId = event
             .entity
             .key()
             .parse()
-            .map_err(|error| unreadable(Box::new(error)))?;
-        let said = stored::decode::<Order>(event).map_err(|error| unreadable(Box::new(error)))?;
+            .map_err(|error| ViewFault::unreadable(event, error))?;
+        let said = stored::decode::<Order>(event).map_err(|error| ViewFault::unreadable(event, error))?;
         legs.extend((0..).zip(transfers(&said)).map(|(leg, transfer)| Leg {
             shard: event.shard,
             position: event.position,

@@ -194,19 +194,12 @@ impl OrderChanges {
     pub(super) fn read<'a>(events: impl Iterator<Item = &'a Recorded>) -> Result<Self, ViewFault> {
         let mut changes = Self::default();
         for event in events {
-            let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
-                place: format!(
-                    "{} at position {} of shard {}",
-                    event.entity, event.position, event.shard
-                ),
-                source,
-            };
             let order: OrderId = event
                 .entity
                 .key()
                 .parse()
-                .map_err(|error| unreadable(Box::new(error)))?;
-            let said = stored::decode::<Order>(event).map_err(|error| unreadable(Box::new(error)))?;
+                .map_err(|error| ViewFault::unreadable(event, error))?;
+            let said = stored::decode::<Order>(event).map_err(|error| ViewFault::unreadable(event, error))?;
             let events = changes.0.entry(order.0).or_default();
             events.push((event.position, event.sequence, said));
         }

@@ -36,19 +36,12 @@ pub(super) struct ProductChange {
 
 impl ProductChanges {
     pub(super) fn read(&mut self, event: &Recorded) -> Result<(), ViewFault> {
-        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
-            place: format!(
-                "{} at position {} of shard {}",
-                event.entity, event.position, event.shard
-            ),
-            source,
-        };
         let sku: Sku = event
             .entity
             .key()
             .parse()
-            .map_err(|error| unreadable(Box::new(error)))?;
-        let said = stored::decode::<Product>(event).map_err(|error| unreadable(Box::new(error)))?;
+            .map_err(|error| ViewFault::unreadable(event, error))?;
+        let said = stored::decode::<Product>(event).map_err(|error| ViewFault::unreadable(event, error))?;
         // A product's version counts its events, and so does its sequence.
         let version = u64::try_from(event.sequence.0).unwrap_or(0);
         let (at, details, price, published) = match said {

@@ -61,19 +61,12 @@ impl StockChanges {
     }
 
     pub(super) fn read(&mut self, event: &Recorded) -> Result<(), ViewFault> {
-        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| ViewFault::Unreadable {
-            place: format!(
-                "{} at position {} of shard {}",
-                event.entity, event.position, event.shard
-            ),
-            source,
-        };
         let sku: Sku = event
             .entity
             .key()
             .parse()
-            .map_err(|error| unreadable(Box::new(error)))?;
-        let change = stored::decode::<Stock>(event).map_err(|error| unreadable(Box::new(error)))?;
+            .map_err(|error| ViewFault::unreadable(event, error))?;
+        let change = stored::decode::<Stock>(event).map_err(|error| ViewFault::unreadable(event, error))?;
         let (shard, position, levels) = (event.shard, event.position, change.levels);
         if !is_sound(levels) {
             tracing::error!(sku = %sku, ?levels, shard = shard.0, position = position.0, "stock levels cannot be");
