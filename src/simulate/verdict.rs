@@ -295,6 +295,12 @@ async fn untroubled(world: &World, fleet: &Fleet) {
     }
 }
 
+/// Whether `words` stand in `text`, not only as the end of a longer word: 5.30 is not in 55.30.
+fn says(text: &str, words: &str) -> bool {
+    text.match_indices(words)
+        .any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric))
+}
+
 fn mails(world: &World) {
     for order in world.auditor.orders() {
         let (to, news) = world.auditor.news(order);
@@ -303,8 +309,8 @@ fn mails(world: &World) {
             let of_it = mails.iter().position(|(mail, _)| {
                 mail.to == to
                     && mail.subject.contains(subject)
-                    && mail.text.contains(text)
-                    && mail.html.contains(text)
+                    && says(&mail.text, text)
+                    && says(&mail.html, text)
             });
             match of_it {
                 Some(index) => drop(mails.swap_remove(index)),
