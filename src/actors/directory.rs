@@ -54,7 +54,9 @@ impl<E: Hosted> Directory<E> {
         self.0.remove(entity);
     }
 
-    pub(super) fn has(&self, entity: &EntityId) -> bool {
+    /// Whether the entity is active here.
+    #[must_use]
+    pub fn has(&self, entity: &EntityId) -> bool {
         self.0.contains_key(entity)
     }
 }

@@ -20,3 +20,4 @@ mod sagas;
 #[path = "../shop/mod.rs"]
 mod shop;
 mod simulate;
+mod timer;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use globalshop::actors::heart::{Heart, HeartArguments, directories};
 use globalshop::clock::Clock;
+use globalshop::cluster::placement::{Known, ShardAddress};
 use globalshop::cluster::wire::{Outcome, Returned};
 use globalshop::cluster::{
     Ask, AskError, LinkFault, Membership, MembershipArguments, MembershipSettings, Placement, Region,
@@ -18,7 +19,7 @@ use globalshop::domain::id::Sku;
 use globalshop::domain::stock::{self, Levels, Stock};
 use globalshop::domain::{EntityId, Millis, ShardCount};
 use globalshop::journal::memory::{Fault, MemoryJournal};
-use globalshop::journal::{Journal, Sequence, TAKEOVER_MARGIN, Takeover};
+use globalshop::journal::{Epoch, Journal, Position, Sequence, TAKEOVER_MARGIN, Takeover};
 use globalshop::relay::Tails;
 
 const SETTINGS: MembershipSettings = MembershipSettings {
@@ -55,6 +56,7 @@ struct SimNode {
     heart: Heart,
     membership: Membership,
     region: Region,
+    placement: Option<Arc<Placement>>,
     journal: MemoryJournal,
     clock: Clock,
 }
@@ -105,12 +107,13 @@ impl SimNode {
             gates: Arc::clone(heart.gates()),
             clock: clock.clone(),
             settings: SETTINGS,
-            placement,
+            placement: placement.clone(),
         });
         Self {
             heart,
             membership,
             region,
+            placement,
             journal,
             clock: clock.clone(),
         }
@@ -339,6 +342,36 @@ async fn nodes_share_the_shards_and_reach_every_entity_from_each() {
     assert!(clock.instant() - left < SETTINGS.renewal * 3, "it did not wait");
     for entity in &entities() {
         assert_eq!(first.add(entity, 1).await, Sequence(4));
+    }
+    first.heart.stop(Duration::ZERO).await;
+    second.heart.stop(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_believes_a_shard_to_be_at_itself_finds_it_elsewhere() {
+    let (clock, board) = (clock(), Switchboard::default());
+    let journal = journal(&clock);
+    let first = SimNode::start_linked("a", 1, journal.clone(), &clock, Some(&board)).await;
+    let second = SimNode::start_linked("b", 1, journal.seen_by_another(), &clock, Some(&board)).await;
+    settle(&[&first, &second], &clock).await;
+    let placement = first.placement.as_ref().unwrap();
+    let theirs = |entity: &&EntityId| first.region.epoch(first.region.shard(entity)).is_none();
+    let entities = entities();
+    let theirs: Vec<_> = entities.iter().filter(theirs).collect();
+    assert!(!theirs.is_empty());
+    for entity in theirs {
+        // As another node says it whose knowledge is of the time before the shard moved.
+        let shard = first.region.shard(entity);
+        let (epoch, _) = journal.committed_after(shard, Position(0));
+        let address = ShardAddress {
+            node: Arc::clone(placement.me()),
+            epoch: Epoch(epoch.0 + 1),
+        };
+        let known = Known { address, heard: None };
+        placement.found(shard, &known);
+        assert_eq!(placement.known(shard), Some(known));
+        assert_eq!(first.read(entity).await.unwrap().on_hand, 0);
+        assert_eq!(first.add(entity, 5).await, Sequence(1));
     }
     first.heart.stop(Duration::ZERO).await;
     second.heart.stop(Duration::ZERO).await;
