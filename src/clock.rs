@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use globalshop_domain::Millis;
-use rand::TryRng as _;
+use rand::{Rng as _, TryRng as _};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -216,7 +216,7 @@ impl Clock {
     #[must_use]
     pub fn random_u64(&self) -> u64 {
         let mut bytes = [0; 8];
-        self.fill_random(&mut bytes);
+        self.fill_unique(&mut bytes);
         u64::from_le_bytes(bytes)
     }
 
@@ -238,13 +238,17 @@ impl Clock {
                     .try_fill_bytes(bytes)
                     .expect("the operating system gives randomness");
             }
-            Source::Simulated { state, .. } => {
-                let mut state = lock(state);
-                for chunk in bytes.chunks_mut(8) {
-                    let word = split_mix(&mut state.random).to_le_bytes();
-                    chunk.copy_from_slice(&word[..chunk.len()]);
-                }
-            }
+            Source::Simulated { state, .. } => fill_simulated(state, bytes),
+        }
+    }
+
+    /// Fills `bytes` with randomness for what must be unique and is not secret: ids, traces, jitter. On
+    /// the system clock it comes from a generator of the thread's own, seeded by the operating system, so
+    /// it costs no system call.
+    pub fn fill_unique(&self, bytes: &mut [u8]) {
+        match &*self.0 {
+            Source::System(_) => rand::rng().fill_bytes(bytes),
+            Source::Simulated { state, .. } => fill_simulated(state, bytes),
         }
     }
 
@@ -252,7 +256,7 @@ impl Clock {
     #[must_use]
     pub fn new_id(&self) -> Uuid {
         let mut random = [0; 10];
-        self.fill_random(&mut random);
+        self.fill_unique(&mut random);
         let now = u64::try_from(self.now().0).unwrap_or(0);
         uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid()
     }
@@ -265,6 +269,14 @@ impl Clock {
         let ceiling = base.saturating_mul(1_u32 << attempt.min(20)).min(cap);
         let micros = u64::try_from(ceiling.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.random_below(micros.saturating_add(1)))
+    }
+}
+
+fn fill_simulated(state: &Mutex<Simulated>, bytes: &mut [u8]) {
+    let mut state = lock(state);
+    for chunk in bytes.chunks_mut(8) {
+        let word = split_mix(&mut state.random).to_le_bytes();
+        chunk.copy_from_slice(&word[..chunk.len()]);
     }
 }
 

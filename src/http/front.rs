@@ -31,6 +31,8 @@ const HEAD_MAX: usize = 16 * 1024;
 const FULL_PAUSE: Duration = Duration::from_secs(10);
 /// The most header fields.
 const FIELDS_MAX: usize = 100;
+/// About as many fields are added to every answer: room for them is made once.
+const FIELDS_ADDED: usize = 12;
 
 /// The one middleware; see the module.
 pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
@@ -79,6 +81,7 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
         }
     }
     let said = answer.headers_mut();
+    said.reserve(FIELDS_ADDED);
     said.insert(TRACEPARENT, exchange.trace().header());
     if let Some(allowance) = exchange.allowance() {
         allowance.write(said);
@@ -97,7 +100,7 @@ pub async fn front(State(edge): State<Edge>, mut request: Request, next: Next) -
         latency: edge.clock.instant() - exchange.started(),
         problem: problem.as_ref(),
     }
-    .note(&exchange);
+    .note(&edge.figures, &exchange);
     answer
 }
 

@@ -61,6 +61,7 @@ use self::idempotency::InFlight;
 use self::limit::{LimitSettings, Limits};
 use self::overload::{Room, RoomSettings};
 use self::probe::{Readiness, Storage};
+use self::trace::Figures;
 use self::webhook::Seen;
 use crate::accounts::Accounts;
 use crate::actors::stats::Tree;
@@ -147,6 +148,8 @@ pub struct Within {
     pub limits: Limits,
     /// How much is worked on.
     pub room: Room,
+    /// How often, how well and how fast each route has answered.
+    pub(crate) figures: Figures,
     /// Keyed requests that are being worked on.
     pub in_flight: InFlight,
     /// Webhooks that were acted on lately.
@@ -176,6 +179,7 @@ impl Edge {
         Self(Arc::new(Within {
             limits: Limits::new(&arguments.settings.limits),
             room: Room::new(arguments.settings.room, arguments.clock.clone()),
+            figures: Figures::default(),
             in_flight: InFlight::default(),
             webhooks_seen: Seen::default(),
             arguments,

@@ -3,10 +3,12 @@
 //! W3C Trace Context: a valid `traceparent` that comes in is continued, otherwise a trace begins
 //! here. Every answer says its own `traceparent`, and every problem the trace's id.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use dashmap::DashMap;
+use metrics::{Counter, Histogram};
+use uuid::Uuid;
 
 use super::exchange::Exchange;
 use super::problem::Problem;
@@ -28,7 +30,7 @@ impl Trace {
     #[must_use]
     pub fn of(headers: &HeaderMap, clock: &Clock) -> Self {
         let mut random = [0; 24];
-        clock.fill_random(&mut random);
+        clock.fill_unique(&mut random);
         let (id, span) = random.split_at(16);
         let number = |bytes: &[u8]| {
             bytes
@@ -50,16 +52,28 @@ impl Trace {
     /// The trace's id: 32 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{:032x}", self.id)
+        let mut digits = [0; 32];
+        hex(self.id, &mut digits).to_owned()
     }
 
     /// As the header says it, for the answer and for calls that follow from this one.
     #[must_use]
     pub fn header(&self) -> HeaderValue {
+        let (mut id, mut span) = ([0; 32], [0; 32]);
         let mut text = String::with_capacity(55);
-        let _ = write!(text, "00-{:032x}-{:016x}-{:02x}", self.id, self.span, self.flags);
+        text.push_str("00-");
+        text.push_str(hex(self.id, &mut id));
+        text.push('-');
+        text.push_str(&hex(u128::from(self.span), &mut span)[16..]);
+        text.push_str(if self.flags == 0 { "-00" } else { "-01" });
         HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
     }
+}
+
+/// 32 hexadecimal digits, which a UUID writes from a table: a request writes some of them, and the
+/// formatter needs several times as long.
+fn hex(number: u128, digits: &mut [u8; 32]) -> &str {
+    Uuid::from_u128(number).simple().encode_lower(digits)
 }
 
 /// Reads `00-<trace>-<span>-<flags>`; later versions may add fields behind.
@@ -95,25 +109,21 @@ pub(super) struct Answered<'a> {
 const SLOW: Duration = Duration::from_secs(1);
 
 impl Answered<'_> {
-    /// Counts the request and writes its log line: once, here.
-    pub(super) fn note(&self, exchange: &Exchange) {
-        self.count();
-        let trace_id = exchange.trace().id();
-        let customer = exchange.caller().map(|id| id.to_string());
-        let latency_ms = u64::try_from(self.latency.as_micros()).unwrap_or(u64::MAX) as f64 / 1_000.0;
-        let problem = self.problem.map(|problem| problem.kind().slug);
-        let cause = self.problem.and_then(Problem::logged_cause);
+    /// Counts the request and writes its log line: once, here. What went well is not news: the journal
+    /// has it, and a line for each would cost a sale more than its carts do.
+    pub(super) fn note(&self, figures: &Figures, exchange: &Exchange) {
+        figures.count(self);
         macro_rules! say {
             ($level:ident, $message:literal) => {
                 tracing::$level!(
-                    trace_id,
+                    trace_id = exchange.trace().id(),
                     method = %self.method,
                     path = self.path,
                     status = self.status.as_u16(),
-                    latency_ms,
-                    customer.id = customer,
-                    problem,
-                    cause,
+                    latency_ms = u64::try_from(self.latency.as_micros()).unwrap_or(u64::MAX) as f64 / 1_000.0,
+                    customer.id = exchange.caller().map(|id| id.to_string()),
+                    problem = self.problem.map(|problem| problem.kind().slug),
+                    cause = self.problem.and_then(Problem::logged_cause),
                     $message
                 )
             };
@@ -124,31 +134,71 @@ impl Answered<'_> {
             say!(warn, "a request could not be served now");
         } else if self.latency > SLOW {
             say!(warn, "a request was slow");
-        } else if self.status.is_client_error() || !self.method.is_safe() {
+        } else if self.status.is_client_error() {
             say!(info, "a request was answered");
         } else {
             say!(debug, "a request was answered");
         }
     }
+}
 
-    /// Rate, errors and duration by route.
-    fn count(&self) {
-        let route = self.route.unwrap_or("unknown").to_owned();
-        let method = match *self.method {
+/// Rate, errors and duration by route. A series is looked up in the recorder once and kept, for the
+/// recorder's own look-up costs as much as routing.
+///
+/// Bounded: routes, methods and statuses are few, and whoever invents some must not invent time series.
+#[derive(Debug, Default)]
+pub struct Figures(DashMap<Box<str>, Vec<Series>>);
+
+#[derive(Debug)]
+struct Series {
+    method: &'static str,
+    status: StatusCode,
+    requests: Counter,
+    duration: Histogram,
+}
+
+impl Figures {
+    fn count(&self, answered: &Answered<'_>) {
+        let route = answered.route.unwrap_or("unknown");
+        let method = match *answered.method {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
             Method::POST => "POST",
             Method::PUT => "PUT",
             Method::PATCH => "PATCH",
             Method::DELETE => "DELETE",
-            // Whoever invents methods must not invent time series.
             _ => "other",
         };
-        let status = self.status.as_str().to_owned();
-        metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
-            .increment(1);
-        metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route)
-            .record(self.latency.as_secs_f64());
+        let is_it = |series: &Series| series.method == method && series.status == answered.status;
+        if let Some(known) = self.0.get(route)
+            && let Some(series) = known.iter().find(|series| is_it(series))
+        {
+            return series.note(answered.latency);
+        }
+        let mut known = self.0.entry(route.into()).or_default();
+        if !known.iter().any(is_it) {
+            known.push(Series::new(route, method, answered.status));
+        }
+        if let Some(series) = known.iter().find(|series| is_it(series)) {
+            series.note(answered.latency);
+        }
+    }
+}
+
+impl Series {
+    fn new(route: &str, method: &'static str, status: StatusCode) -> Self {
+        let (route, code) = (route.to_owned(), status.as_str().to_owned());
+        Self {
+            method,
+            status,
+            requests: metrics::counter!("http_requests_total", "method" => method, "route" => route.clone(), "status" => code),
+            duration: metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route),
+        }
+    }
+
+    fn note(&self, latency: Duration) {
+        self.requests.increment(1);
+        self.duration.record(latency.as_secs_f64());
     }
 }
 
