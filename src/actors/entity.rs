@@ -9,13 +9,15 @@
 //! replays it from the journal. So does the end of its node's [tenure](super::tenure): what it
 //! remembers may be old by then, and nothing it writes would tell it.
 
+mod snapshot;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::snapshot::Snapshotting;
 use super::Hosted;
 use super::ask::{Answer, AskError, PositionToken};
 use super::directory::Directories;
@@ -29,7 +31,7 @@ use crate::domain::planted::{self, Bug};
 use crate::domain::{Entity, EntityId, Millis, Shard};
 use crate::journal::stored::{self, Resting};
 use crate::journal::{
-    Append, Epoch, History, Journal, JournalFault, Position, Remember, Sequence, Snapshot, TimerChange,
+    Append, Epoch, History, Journal, JournalFault, Position, Remember, Sequence, TimerChange,
 };
 
 /// How many recent operations an entity remembers. An older repetition is caught by the domain's own
@@ -126,7 +128,7 @@ pub struct EntityState<E: Hosted> {
     settled: u64,
     /// Answers in order, each with the ticket it waits for.
     waiting: VecDeque<(u64, Outgoing<E>)>,
-    snapshot: SnapshotState,
+    snapshot: Snapshotting,
 }
 
 /// An answer that waits for the disk.
@@ -135,16 +137,6 @@ struct Outgoing<E: Hosted> {
     result: Result<(E::View, Sequence, bool), AskError<E::Refusal>>,
     /// Whether its own append is what it waits for: once that is written, it is true whatever comes.
     appends: bool,
-}
-
-#[derive(Default)]
-struct SnapshotState {
-    taken_at: Sequence,
-    /// How large the last one was, and the events since then.
-    bytes: usize,
-    events_bytes: usize,
-    /// Captured, waiting for its ticket to be committed.
-    pending: Option<(u64, Sequence, Bytes)>,
 }
 
 /// Turns the writer's answers into messages.
@@ -203,7 +195,7 @@ impl<E: Hosted> Member for EntityActor<E> {
             ticket: 0,
             settled: 0,
             waiting: VecDeque::new(),
-            snapshot: SnapshotState::default(),
+            snapshot: Snapshotting::default(),
         })
     }
 
@@ -264,11 +256,10 @@ impl<E: Hosted> EntityState<E> {
             self.operations = operations.into();
             self.sequence = snapshot.sequence;
             self.position = snapshot.position;
-            self.snapshot.taken_at = snapshot.sequence;
-            self.snapshot.bytes = snapshot.state.len();
+            self.snapshot.begin_after(snapshot);
         }
         for recorded in &history.events {
-            self.snapshot.events_bytes += recorded.payload.len();
+            self.snapshot.grow(recorded.payload.len());
             if recorded.sequence != self.sequence.next() {
                 return Err(JournalFault::Unreadable {
                     place: self.with.entity.to_string(),
@@ -360,7 +351,7 @@ impl<E: Hosted> EntityState<E> {
         let mut encoded = Vec::with_capacity(events.len());
         for event in events {
             let event = stored::encode::<E>(event)?;
-            self.snapshot.events_bytes += event.payload.len();
+            self.snapshot.grow(event.payload.len());
             encoded.push(event);
         }
         for event in events {
@@ -399,21 +390,7 @@ impl<E: Hosted> EntityState<E> {
         if !sent {
             return Err("the writer of its shard is gone".into());
         }
-        let SnapshotState {
-            taken_at,
-            bytes,
-            events_bytes,
-            ..
-        } = self.snapshot;
-        let events = self.sequence.0 - taken_at.0;
-        let due = self
-            .with
-            .directories
-            .is_snapshot_due::<E>(events, events_bytes, bytes);
-        if due && self.snapshot.pending.is_none() {
-            self.capture_snapshot()?;
-        }
-        Ok(())
+        Ok(self.snapshot_if_due()?)
     }
 
     fn remember_operation(&mut self, operation: OperationId) {
@@ -454,14 +431,7 @@ impl<E: Hosted> EntityState<E> {
                 self.release(outgoing)?;
             }
         }
-        if self
-            .snapshot
-            .pending
-            .as_ref()
-            .is_some_and(|(needed, ..)| *needed <= self.settled)
-        {
-            self.keep_snapshot();
-        }
+        self.keep_what_settled();
         Ok(())
     }
 
@@ -511,44 +481,6 @@ impl<E: Hosted> EntityState<E> {
             answer(outgoing.reply, Reply::Refused(error));
         }
         REASON.into()
-    }
-
-    /// Captures the state as it is now; kept once that is committed.
-    fn capture_snapshot(&mut self) -> Result<(), Failure> {
-        let resting = Resting {
-            state: self.state.clone(),
-            operations: self.operations.iter().copied().collect(),
-        };
-        let bytes = stored::encode_snapshot(&resting)?;
-        (self.snapshot.bytes, self.snapshot.events_bytes) = (bytes.len(), 0);
-        self.snapshot.pending = Some((self.ticket, self.sequence, bytes));
-        if planted::is(Bug::SnapshotUncommitted) {
-            self.keep_snapshot();
-        }
-        Ok(())
-    }
-
-    fn keep_snapshot(&mut self) {
-        let Some((_, sequence, state)) = self.snapshot.pending.take() else {
-            return;
-        };
-        self.snapshot.taken_at = sequence;
-        if !self.with.tenure.holds() {
-            return;
-        }
-        let snapshot = Snapshot {
-            entity: self.with.entity.clone(),
-            sequence,
-            position: self.position,
-            epoch: self.with.epoch,
-            state,
-        };
-        let journal = Arc::clone(&self.with.journal);
-        tokio::spawn(async move {
-            if let Err(fault) = journal.keep_snapshot(&snapshot).await {
-                tracing::warn!(entity = %snapshot.entity, %fault, "a snapshot was not kept; the next will be");
-            }
-        });
     }
 
     fn rest(&mut self, me: &Address<EntityMessage<E>>) {
