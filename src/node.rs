@@ -4,6 +4,7 @@
 //! way. The order is the order of trust: the database, the journal, what is derived from it, the
 //! tree, and at last the edge.
 
+mod pen;
 mod settings;
 mod sweep;
 mod watch;
@@ -19,30 +20,26 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::pen::Pen;
 use self::watch::Watch;
 use crate::accounts::{AccountSettings, Accounts, SigningKey};
 use crate::actors::heart::{self, Heart, HeartArguments};
 use crate::clock::Clock;
 use crate::cluster::{Membership, MembershipArguments, Region};
 use crate::config::Settings;
-use crate::domain::Currency;
-use crate::domain::cart::Cart;
-use crate::domain::id::CartId;
-use crate::domain::order::{Placed, Transition};
 use crate::embedded::Embedded;
 use crate::http::exchange::Exchange;
 use crate::http::overload::Room;
 use crate::http::pages;
 use crate::http::probe::{Readiness, Storage};
 use crate::http::serve::serve;
-use crate::http::{self, Edge, EdgeArguments};
+use crate::http::{Edge, EdgeArguments};
 use crate::import::book::ImportBook;
 use crate::import::{Imports, category};
 use crate::inspect::Auditor;
@@ -52,10 +49,10 @@ use crate::journal::postgres::{PostgresJournal, PostgresSettings};
 use crate::provider::{PaymentProvider, PostgresBooks, Providers, Sandbox, WebhookKey, Webhooks};
 use crate::relay::postgres::PostgresBook;
 use crate::relay::{Consumer, Relay, RelayArguments, Tails};
-use crate::views::{Catalogue, Tree as Categories, Views};
+use crate::views::{Tree as Categories, Views};
 use crate::workers::mail::{Letterhead, Mailbox, Post, ResetMails, SmtpPost};
 use crate::workers::{CheckoutWorker, MailWorker, PaymentNotices, PaymentWorker, StockWorker};
-use crate::ws::{Faces, Live, LiveArguments, PeerAddress, Sources};
+use crate::ws::{Live, LiveArguments, PeerAddress, Sources};
 
 /// How long the shards may take to open.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
@@ -519,35 +516,6 @@ async fn show_peer(mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(PeerAddress(address));
     }
     next.run(request).await
-}
-
-/// Writes carts and orders for the live feed as the API does.
-struct Pen {
-    catalogue: Arc<Catalogue>,
-    currency: Currency,
-}
-
-impl Pen {
-    fn write(face: &impl serde::Serialize) -> Value {
-        serde_json::to_value(face).unwrap_or_else(|error| {
-            tracing::error!(%error, "a frame of the live feed could not be written");
-            Value::Null
-        })
-    }
-}
-
-impl Faces for Pen {
-    fn cart(&self, id: CartId, cart: &Cart) -> Value {
-        Self::write(&http::cart::render(id, cart, &self.catalogue, self.currency))
-    }
-
-    fn order(&self, order: &Placed) -> Value {
-        Self::write(&http::order::render(order))
-    }
-
-    fn transition(&self, entry: &Transition) -> Value {
-        Self::write(&http::order::render_transition(entry))
-    }
 }
 
 /// The categories of the shop, as the catalogue shows them.
