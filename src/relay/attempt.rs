@@ -116,6 +116,7 @@ async fn settle_traced(
 ) -> Settled {
     let name = consumer.name();
     let policy = consumer.policy();
+    let began = clock.instant();
     let mut attempts = 0;
     let mut unwritten = 0;
     loop {
@@ -129,7 +130,8 @@ async fn settle_traced(
                 };
                 attempts += 1;
                 let story = fault.story();
-                if matches!(fault, ReadFault::Lasting { .. }) || attempts >= policy.tries {
+                let spent = attempts >= policy.tries && clock.instant() - began >= policy.patience;
+                if spent || matches!(fault, ReadFault::Lasting { .. }) {
                     break story;
                 }
                 metrics::counter!("globalshop_relay_retries_total", "consumer" => name).increment(1);

@@ -106,8 +106,11 @@ pub trait Consumer: Send + Sync + 'static {
 pub struct Policy {
     /// How many events of one shard may be at work or waiting.
     pub window: usize,
-    /// How often an event is tried before it becomes a dead letter.
+    /// How often an event is tried at least before it becomes a dead letter, …
     pub tries: u32,
+    /// … and for how long at least: what is away for no longer than this costs no letter, however the
+    /// pauses are drawn.
+    pub patience: Duration,
     /// The first pause between tries is up to this long, each next one up to twice as long …
     pub pause: Duration,
     /// … and never longer than this.
@@ -119,11 +122,12 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// 256 at once, eight tries within about a minute, and the entity goes on.
+    /// 256 at once, eight tries in a minute or more, and the entity goes on.
     fn default() -> Self {
         Self {
             window: 256,
             tries: 8,
+            patience: Duration::from_secs(60),
             pause: Duration::from_millis(500),
             pause_limit: Duration::from_secs(30),
             deadline: Duration::from_secs(30),

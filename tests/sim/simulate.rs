@@ -7,6 +7,8 @@ use globalshop::simulate::{Plan, run};
 
 /// What shoppers do in each run.
 const STEPS: u32 = 60;
+/// Seeds that broke once, in runs too long for every day; docs/PROOF.md says how.
+const BROKE_ONCE: [u64; 8] = [16_187, 16_729, 21_390, 21_914, 63_548, 68_367, 84_394, 94_887];
 
 fn seeds(otherwise: u64) -> u64 {
     let asked = std::env::var("GLOBALSHOP_SEEDS").ok();
@@ -16,7 +18,7 @@ fn seeds(otherwise: u64) -> u64 {
 #[test]
 fn every_invariant_holds_whatever_goes_wrong() {
     let (mut events, mut orders) = (0, 0);
-    for seed in 0..seeds(2_000) {
+    for seed in (0..seeds(2_000)).chain(BROKE_ONCE) {
         let plan = Plan::draw(seed, STEPS, None);
         let report = run(&plan, false).unwrap();
         events += report.events;
