@@ -129,6 +129,29 @@ async fn a_row_that_cannot_be_is_the_trouble_of_its_shard() {
 }
 
 #[tokio::test]
+async fn a_shard_that_somebody_else_has_written_holds_up_nobody_and_is_looked_up_anew() {
+    let shop = Shop::open().await;
+    let moved = Shard(2);
+    sqlx::query("update view_position set position = 1 where view = 'orders' and shard = $1")
+        .bind(i16::try_from(moved.0).unwrap())
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    for (shard, followed) in shop.follow(shop.views.orders.as_ref()).await {
+        assert_eq!(followed.is_err(), shard == moved, "shard {shard}: {followed:?}");
+    }
+    let (positions, _) = shop.written("orders").await;
+    for (shard, position) in shop.shards.all().zip(positions) {
+        assert_eq!(position == 1, shard == moved, "shard {shard} at {position}");
+    }
+    for (shard, followed) in shop.follow(shop.views.orders.as_ref()).await {
+        followed.unwrap_or_else(|fault| panic!("shard {shard}: {}", fault.story()));
+    }
+    let (positions, _) = shop.written("orders").await;
+    assert_eq!(positions.iter().sum::<i64>(), i64::try_from(ORDERS).unwrap());
+}
+
+#[tokio::test]
 async fn the_ledger_moves_its_readers_at_once_and_its_rows_with_money() {
     let mut shop = Shop::open().await;
     for (shard, followed) in shop.follow(shop.views.ledger.as_ref()).await {
