@@ -11,6 +11,7 @@ const STEPS: u32 = 60;
 /// planted first.
 const fn within(bug: Bug) -> u64 {
     match bug {
+        Bug::EarlierMessageDecided => 3_700,
         Bug::LateMessageDecided => 1_000,
         Bug::OutrunsTheQueue => 700,
         Bug::RefundTwice => 300,

@@ -111,7 +111,7 @@ impl Bug {
         Self::AbsorbedTwice,
     ];
     /// Those that it takes a second node to see, and that the simulation must find.
-    pub const OF_TWO_NODES: [Self; 9] = [
+    pub const OF_TWO_NODES: [Self; 10] = [
         Self::ZombieReads,
         Self::TakenTooSoon,
         Self::TenureFromTheAnswer,
@@ -121,6 +121,7 @@ impl Bug {
         Self::DoubtForgotten,
         Self::LateMessageDecided,
         Self::DeadlineLeftBehind,
+        Self::EarlierMessageDecided,
     ];
 }
 

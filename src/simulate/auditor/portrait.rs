@@ -121,17 +121,14 @@ impl Entry {
         }
     }
 
-    /// Whether a refund has its share of the tax: what it should, give or take a unit for each refund; and
-    /// all of it when all is given back.
+    /// Whether a refund has its share of the tax that was still kept, rounded to the unit, half of one up: so
+    /// all of it when all is given back. `left`: what may still be given back after it.
     pub(super) fn fair(&self, refund: RefundId, amount: i64, left: i64) -> Fits {
-        const WRONG: &str = "refunds another tax than its share";
         let tax = self.refund_tax.get(&refund).copied().unwrap_or(0);
         let live = self.refunds.iter().filter(|(_, (_, done))| *done != Some(false));
         let all: i64 = live.filter_map(|(id, _)| self.refund_tax.get(id)).sum();
-        must(left != 0 || all == self.captured_tax, WRONG)?;
-        let captured = self.captured.unwrap_or(0).max(1);
-        let off = (tax * captured - amount * self.captured_tax).abs();
-        let unit = captured * i64::try_from(self.refunds.len() + 1).unwrap_or(1);
-        must(off <= unit && (0..=self.captured_tax).contains(&all), WRONG)
+        let (kept, whole) = (self.captured_tax - (all - tax), amount + left);
+        let share = (2 * kept * amount + whole) / (2 * whole).max(1);
+        must(tax == share, "refunds another tax than its share")
     }
 }
