@@ -20,8 +20,8 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// Connections of everything but the journal.
 const POOL: u32 = 12;
+/// A connection that was used so lately is not asked whether it still stands: under load that would be a
+/// question for every transaction.
+const FRESH: Duration = Duration::from_secs(1);
 /// How long a statement of a view, an account or the relay may take.
 const STATEMENT_LIMIT: &str = "30s";
 /// Over how long those who watch the live feed are asked to come back.
@@ -506,6 +509,15 @@ fn pool(database: &PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(POOL)
         .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false)
+        .before_acquire(|connection, known| {
+            Box::pin(async move {
+                if known.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options)
 }
 
