@@ -110,7 +110,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 impl Answered<'_> {
     /// Counts the request and writes its log line: once, here. What went well is not news: the journal
-    /// has it, and a line for each would cost a sale more than its carts do.
+    /// has it, and a line for each write took a fifteenth of the node's time.
     pub(super) fn note(&self, figures: &Figures, exchange: &Exchange) {
         figures.count(self);
         macro_rules! say {

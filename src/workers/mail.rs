@@ -101,7 +101,7 @@ impl Consumer for MailWorker {
         )
     }
 
-    /// Mail can wait longer than an order can: about ten minutes of tries.
+    /// Mail can wait longer than an order can: thirty tries, about six minutes.
     fn policy(&self) -> Policy {
         Policy {
             tries: 30,
