@@ -39,6 +39,7 @@ use crate::http::overload::Room;
 use crate::http::pages;
 use crate::http::probe::{Readiness, Storage};
 use crate::http::serve::serve;
+use crate::http::sockets;
 use crate::http::{Edge, EdgeArguments};
 use crate::import::book::ImportBook;
 use crate::import::{Imports, category};
@@ -161,11 +162,9 @@ impl Node {
     ) -> Result<Self, NodeFault> {
         // First of all, so that a taken address costs nothing.
         let listener = match plan.listen {
-            Some(address) => Some(
-                TcpListener::bind(address)
-                    .await
-                    .map_err(|source| NodeFault::Listen { address, source })?,
-            ),
+            Some(address) => {
+                Some(sockets::listen(address).map_err(|source| NodeFault::Listen { address, source })?)
+            }
             None => None,
         };
         let (embedded, database) = match &plan.settings.journal.database {

@@ -15,8 +15,12 @@ use crate::accounts::DemoAccount;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::embedded::{self, Embedded};
+use crate::http::sockets::allow_open_files;
 use crate::journal::migrate::migrate as migrate_schema;
 use crate::node::{Node, Plan};
+
+/// Files that a node has open besides its clients': its database's connections, its log, what it watches.
+const FILES_OF_ITS_OWN: u64 = 256;
 
 /// Run one node on the embedded default.
 #[derive(Args, Debug)]
@@ -75,6 +79,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<ExitCode, Failed> {
 
 async fn open(settings: Settings, data: PathBuf, demo: bool) -> Result<ExitCode, Failed> {
     eprintln!("Opening the shop in {} …", data.display());
+    allow_connections(&settings);
     let clock = Clock::system();
     let plan = Plan {
         listen: Some(settings.node.listen),
@@ -103,6 +108,17 @@ async fn open(settings: Settings, data: PathBuf, demo: bool) -> Result<ExitCode,
     eprintln!("Closing the shop …");
     node.stop().await;
     result
+}
+
+/// Says so when the machine allows fewer connections than the settings do: those beyond would wait unanswered.
+fn allow_connections(settings: &Settings) {
+    let wanted = settings.limits.connections as u64 + FILES_OF_ITS_OWN;
+    if let Some(allowed) = allow_open_files().filter(|allowed| *allowed < wanted) {
+        eprintln!(
+            "Only {allowed} files may be open here, and limits.connections = {} needs {wanted}: raise the hard limit (ulimit -Hn), or lower the setting.",
+            settings.limits.connections
+        );
+    }
 }
 
 /// Waits for a signal, or for the node to fail.

@@ -44,6 +44,7 @@ pub mod query;
 pub mod serve;
 pub mod session;
 pub mod shape;
+pub mod sockets;
 mod stall;
 pub mod stock;
 pub mod trace;

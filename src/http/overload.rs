@@ -6,8 +6,8 @@
 //! those before shoppers who pay; of the classes whose calls take too long, the least important gives way
 //! first, and the others keep their places while it has any to give.
 //!
-//! Who finds its class full waits for a moment, in order, so that a short rush is only a little slower. A
-//! queue never stands: once one wait of a class was in vain, nobody of that class waits any more until
+//! Who finds its class full waits for a moment, in order, so that a short rush is only a little slower; the
+//! slower a class is by itself, the shorter ([`limit`]). A queue never stands: once one wait of a class was in vain, nobody of that class waits any more until
 //! [`QUIET`] has passed without anybody turned away; then a place that becomes free goes to whoever comes
 //! next. Who is turned away is told so at once and cheaply, on a connection that stays open.
 //!
@@ -63,7 +63,7 @@ pub struct RoomSettings {
     pub in_flight: usize,
     /// Calls that wait to be let in, over all classes.
     pub waiting: usize,
-    /// How long one waits at most.
+    /// How long one waits at most; of a class that is slow by itself down to a quarter of it.
     pub patience: Duration,
     /// How long a typical call may take before fewer of its class are let in.
     pub slow: Duration,
@@ -74,7 +74,7 @@ impl Default for RoomSettings {
         Self {
             in_flight: 512,
             waiting: 1_024,
-            patience: Duration::from_millis(100),
+            patience: Duration::from_millis(400),
             slow: Duration::from_millis(250),
         }
     }
@@ -127,7 +127,7 @@ struct LaneFigures {
 /// What somebody finds at the door.
 enum Door {
     Open(Place),
-    Wait(oneshot::Receiver<Place>),
+    Wait(oneshot::Receiver<Place>, Duration),
     Closed(Shed),
 }
 
@@ -156,12 +156,12 @@ impl Room {
     /// # Errors
     /// [`Shed`] when there is none for this class.
     pub async fn enter(&self, class: Class) -> Result<Place, Shed> {
-        let waiting = match self.knock(class) {
+        let (waiting, patience) = match self.knock(class) {
             Door::Open(place) => return Ok(place),
             Door::Closed(shed) => return Err(shed),
-            Door::Wait(waiting) => waiting,
+            Door::Wait(waiting, patience) => (waiting, patience),
         };
-        match timeout(self.0.settings.patience, waiting).await {
+        match timeout(patience, waiting).await {
             Ok(Ok(mut place)) => {
                 // The wait is not the call's.
                 place.entered = self.0.clock.instant();
@@ -192,8 +192,9 @@ impl Room {
             return Door::Closed(state.turn_away(class, now));
         }
         let (tell, told) = oneshot::channel();
-        state.lane(class).queue.push_back(tell);
-        Door::Wait(told)
+        let lane = state.lane(class);
+        lane.queue.push_back(tell);
+        Door::Wait(told, lane.limit.patience(inner.settings.patience))
     }
 
     /// What is left out for now.
@@ -375,7 +376,7 @@ impl Lane {
         }
     }
 
-    /// Who has waited too long, or hung up, stands at the front: all have the same patience.
+    /// Who has waited too long, or hung up, stands at the front: patience changes slowly.
     fn forget_the_gone(&mut self) {
         while self.queue.front().is_some_and(oneshot::Sender::is_closed) {
             self.queue.pop_front();

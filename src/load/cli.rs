@@ -19,6 +19,7 @@ use super::shopper::described;
 use super::tally::per_second;
 use super::{LoadFault, Scenario, audit, prepare};
 use crate::clock::Clock;
+use crate::http::sockets::allow_open_files;
 
 /// How long a node that answers may take to become ready before a run.
 const READY_WITHIN: Duration = Duration::from_secs(15);
@@ -151,6 +152,7 @@ pub async fn play(mut args: LoadArgs, clock: Clock) -> Result<Report, LoadFault>
         // By a schedule: whoever waits for an answer makes no other call meanwhile.
         args.shoppers = args.shoppers.max(256);
     }
+    // Each shopper needs two.
     allow_open_files();
     let target = Target::resolve(&args.url).await?;
     let acks = args.acks.as_deref().map(AckLog::open).transpose()?;
@@ -221,15 +223,6 @@ async fn wait_ready(client: &mut Client, clock: &Clock, survive: bool) -> Result
         }
         clock.sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// Each shopper needs two sockets; the usual soft limit of 1024 is less than the hard one.
-fn allow_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Refused in some containers; then the run tells what it could not open.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// A line on the terminal while the shoppers are in.

@@ -1,7 +1,7 @@
 //! How many calls of a class are worked on at once: as many as are still answered in time.
 //!
 //! Pure. Time comes in windows. While the typical call of a window takes no longer than it may, a limit
-//! that was reached rises; when it takes longer, the limit falls to what the class's own pace can answer
+//! that was reached rises (and doubles until the first that takes longer); when it takes longer, the limit falls to what the class's own pace can answer
 //! in time (Little's law: in flight = answered a second × seconds each). So it finds the size of whatever
 //! stands behind it, a processor or a slow neighbour, without being told, and follows when that changes.
 //!
@@ -22,9 +22,12 @@ const FALL: (f64, f64) = (0.5, 0.95);
 const PACE_FADES: f64 = 1.0;
 /// How quickly what is known of calls without load fades, so that a lasting change is learnt.
 const FADES: f64 = 1.001;
-/// How much longer than without load a call may take. Those that are let in wait up to 0.1 s more, and all of it
-/// together stays below twice.
+/// How much longer than without load a call may take.
 const LONGER: f64 = 1.3;
+/// How many times as long as a call takes without load is taken off the wait before it, down to this part of the
+/// longest: so that a quick class sits out a rush, and a call of a slow one takes, with its wait, hardly twice as
+/// long as without load.
+const WAIT: (f64, f64) = (1.5, 0.25);
 
 /// The limit of one class.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub(super) struct Limit {
     choked: bool,
     /// Whether the calls of the last window took too long.
     late: bool,
+    /// Whether those of any window did: until then nothing is known of where the limit should end.
+    ever_late: bool,
     /// Whether there was something left to give then.
     gives_way: bool,
 }
@@ -64,6 +69,7 @@ impl Limit {
             wanted: false,
             choked: false,
             late: false,
+            ever_late: false,
             gives_way: false,
         }
     }
@@ -76,6 +82,13 @@ impl Limit {
     )]
     pub(super) const fn now(&self) -> usize {
         self.now as usize
+    }
+
+    /// How long one waits for a place at most, of a wait of `longest`.
+    pub(super) fn patience(&self, longest: Duration) -> Duration {
+        let (taken_off, part) = WAIT;
+        let takes = Duration::from_secs_f64(self.unloaded.unwrap_or(0.0) * taken_off);
+        longest.saturating_sub(takes).max(longest.mul_f64(part))
     }
 
     /// A call was answered well; how long it took from being let in.
@@ -120,7 +133,7 @@ impl Limit {
             } else if typical <= may_take && !choked && wanted {
                 // Quickly while nothing is felt, then step by step.
                 self.now += if typical < may_take / 2.0 {
-                    self.now / 4.0
+                    self.now * if self.ever_late { 0.25 } else { 1.0 }
                 } else {
                     (self.now / 50.0).max(1.0)
                 };
@@ -131,6 +144,7 @@ impl Limit {
             self.now *= FALL.1;
         }
         self.now = self.now.clamp(self.floor, self.ceiling);
+        self.ever_late |= self.late;
         self.gives_way = self.late && could;
     }
 
@@ -248,6 +262,39 @@ mod tests {
             window(&mut limit, 1_000.0, 0.005);
         }
         assert_eq!(limit.now(), 512);
+    }
+
+    #[test]
+    fn it_doubles_until_the_first_that_are_late() {
+        let mut limit = Limit::new(512, SLOW);
+        window(&mut limit, 1_000.0, 0.005);
+        window(&mut limit, 1_000.0, 0.005);
+        assert_eq!(limit.now(), 256);
+        window(&mut limit, 40.0, 0.2);
+        let fell_to = limit.now();
+        assert!(fell_to < 256);
+        window(&mut limit, 1_000.0, 0.005);
+        assert!((fell_to + 1..fell_to * 3 / 2).contains(&limit.now()), "{limit:?}");
+    }
+
+    #[test]
+    fn who_is_quick_waits_longer_than_who_is_slow_anyway() {
+        let longest = Duration::from_millis(400);
+        let patience = |alone: u64| {
+            let mut limit = Limit::new(512, SLOW);
+            for _ in 0..200 {
+                limit.answered(Duration::from_millis(alone));
+                limit.turn(WINDOW, false);
+            }
+            limit.patience(longest).as_millis()
+        };
+        assert_eq!(
+            Limit::new(512, SLOW).patience(longest),
+            longest,
+            "nothing is known yet"
+        );
+        assert_eq!([patience(10), patience(200), patience(400)], [385, 100, 100]);
+        assert_eq!(Limit::new(512, SLOW).patience(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]
