@@ -246,23 +246,25 @@ impl Turn<'_> {
     /// positions are read again, which costs a little time and nothing else.
     pub(super) const fn takes_a_write(&self, changes: bool, through: Position) -> bool {
         let ahead = through.0 - self.position.0;
-        if changes {
-            ahead > 0
-        } else {
-            ahead >= UNWRITTEN_LIMIT
+        match self.course.answers {
+            Answers::FromRows if changes => ahead > 0,
+            // Also where the rows are there already: memory may lack what they say.
+            Answers::FromMemory if changes => true,
+            _ => ahead >= UNWRITTEN_LIMIT,
         }
     }
 
-    /// The events whose rows are not in the database yet.
-    pub(super) fn unwritten<'e>(
-        &self,
-        events: &'e [Arc<Recorded>],
-    ) -> impl Iterator<Item = &'e Recorded> + use<'e> {
-        let position = self.position;
+    /// The events that are not among the view's answers yet.
+    pub(super) fn new_of<'e>(&self, events: &'e [Arc<Recorded>]) -> Vec<&'e Recorded> {
+        let has = match self.course.answers {
+            Answers::FromRows => self.position,
+            Answers::FromMemory => self.course.reached(self.shard),
+        };
         events
             .iter()
             .map(AsRef::as_ref)
-            .filter(move |event| event.position > position)
+            .filter(|event| event.position > has)
+            .collect()
     }
 
     /// Ends the turn: readers who wait for `through` have it.

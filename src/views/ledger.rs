@@ -4,26 +4,23 @@
 //! delete one. [`Ledger::rebuild`] derives all of it again from the journal and compares.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::course::{Answers, Course, row_shard};
 use super::details::read_currency;
 use super::fault::{READ_LIMIT, ViewFault, WRITE_LIMIT, within};
+use super::order_row::read_order;
 use super::rows::{Part, Parts, Rows};
 use super::wait::{self, Missing, Waited};
 use crate::clock::Clock;
 use crate::domain::id::OrderId;
 use crate::domain::ledger::{Account, Transfer, transfers};
 use crate::domain::money::Currency;
-use crate::domain::order::Order;
 use crate::domain::{Kind, Millis, Money, Shard, ShardCount};
-use crate::journal::{Journal, Position, Recorded, stored};
-use crate::relay::{ReadFault, View};
+use crate::journal::{Journal, Position, Recorded};
 
 /// Events read at once when the ledger is rebuilt.
 const REBUILD_BATCH: usize = 5_000;
@@ -185,8 +182,11 @@ impl Ledger {
                 let Some(last) = events.last().map(|event| event.position) else {
                     break;
                 };
-                let told = events.iter().filter(|event| event.position <= end);
-                let legs = legs(told.filter(|event| event.entity.kind() == Kind::Order))?;
+                let told: Vec<&Recorded> = events
+                    .iter()
+                    .filter(|event| event.position <= end && <Self as Rows>::wants(event.entity.kind()))
+                    .collect();
+                let legs = legs(&told)?;
                 let rows: Columns = legs.iter().collect();
                 rows.write_rebuilt(&mut transaction).await.map_err(failed)?;
                 position = last;
@@ -252,15 +252,10 @@ pub(super) struct Leg {
 }
 
 /// The rows that these events make.
-fn legs<'a>(events: impl Iterator<Item = &'a Recorded>) -> Result<Vec<Leg>, ViewFault> {
+fn legs(events: &[&Recorded]) -> Result<Vec<Leg>, ViewFault> {
     let mut legs = Vec::new();
     for event in events {
-        let order: OrderId = event
-            .entity
-            .key()
-            .parse()
-            .map_err(|error| ViewFault::unreadable(event, error))?;
-        let said = stored::decode::<Order>(event).map_err(|error| ViewFault::unreadable(event, error))?;
+        let (order, said) = read_order(event)?;
         legs.extend((0..).zip(transfers(&said)).map(|(leg, transfer)| Leg {
             shard: event.shard,
             position: event.position,
@@ -360,12 +355,20 @@ impl Rows for Ledger {
     type Changes = Vec<Leg>;
     const ACTION: &'static str = "follow payments";
 
+    fn wants(kind: Kind) -> bool {
+        kind == Kind::Order
+    }
+
     fn course(&self) -> &Course {
         &self.course
     }
 
     fn parts(&self) -> &Parts<Vec<Leg>> {
         &self.parts
+    }
+
+    async fn read(&self, events: &[&Recorded]) -> Result<Vec<Leg>, ViewFault> {
+        legs(events)
     }
 
     fn count(legs: &Vec<Leg>) -> usize {
@@ -375,39 +378,5 @@ impl Rows for Ledger {
     async fn write(parts: &[&Part<Vec<Leg>>], connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let rows: Columns = parts.iter().flat_map(|part| &part.changes).collect();
         rows.write(connection).await
-    }
-}
-
-#[async_trait]
-impl View for Ledger {
-    fn name(&self) -> &'static str {
-        "ledger"
-    }
-
-    fn wants(&self, kind: Kind) -> bool {
-        kind == Kind::Order
-    }
-
-    async fn position(&self, shard: Shard) -> Result<Position, ReadFault> {
-        Ok(self.course.position(shard).await?)
-    }
-
-    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
-        Ok(self.course.fallen().await?)
-    }
-
-    async fn follow(
-        &self,
-        shard: Shard,
-        events: &[Arc<Recorded>],
-        through: Position,
-    ) -> Result<(), ReadFault> {
-        let mut turn = self.course.turn(shard).await?;
-        let legs = legs(turn.unwritten(events))?;
-        if turn.takes_a_write(!legs.is_empty(), through) {
-            turn.write(self, legs, through).await?;
-        }
-        turn.show(through);
-        Ok(())
     }
 }

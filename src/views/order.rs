@@ -1,10 +1,8 @@
 //! Lists of orders: the caller's and the seller's, newest first, and how many are in each status.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -19,7 +17,6 @@ use crate::domain::id::{CustomerId, OrderId};
 use crate::domain::order::Status;
 use crate::domain::{Kind, Millis, Money, Shard, ShardCount, payment};
 use crate::journal::{Position, Recorded};
-use crate::relay::{ReadFault, View};
 
 /// What a list shows of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,6 +247,10 @@ impl Rows for Orders {
     type Changes = OrderChanges;
     const ACTION: &'static str = "follow orders";
 
+    fn wants(kind: Kind) -> bool {
+        kind == Kind::Order
+    }
+
     fn course(&self) -> &Course {
         &self.course
     }
@@ -258,45 +259,15 @@ impl Rows for Orders {
         &self.parts
     }
 
+    async fn read(&self, events: &[&Recorded]) -> Result<OrderChanges, ViewFault> {
+        OrderChanges::read(events)
+    }
+
     fn count(changes: &OrderChanges) -> usize {
         changes.count()
     }
 
     async fn write(parts: &[&Part<OrderChanges>], connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         order_row::write(parts, connection).await
-    }
-}
-
-#[async_trait]
-impl View for Orders {
-    fn name(&self) -> &'static str {
-        "orders"
-    }
-
-    fn wants(&self, kind: Kind) -> bool {
-        kind == Kind::Order
-    }
-
-    async fn position(&self, shard: Shard) -> Result<Position, ReadFault> {
-        Ok(self.course.position(shard).await?)
-    }
-
-    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
-        Ok(self.course.fallen().await?)
-    }
-
-    async fn follow(
-        &self,
-        shard: Shard,
-        events: &[Arc<Recorded>],
-        through: Position,
-    ) -> Result<(), ReadFault> {
-        let mut turn = self.course.turn(shard).await?;
-        let changes = OrderChanges::read(turn.unwritten(events))?;
-        if turn.takes_a_write(!events.is_empty(), through) {
-            turn.write(self, changes, through).await?;
-        }
-        turn.show(through);
-        Ok(())
     }
 }

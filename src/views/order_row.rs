@@ -190,16 +190,22 @@ fn parse<T: DeserializeOwned>(name: &str) -> Option<T> {
 #[derive(Debug, Default)]
 pub(super) struct OrderChanges(BTreeMap<Uuid, Vec<(Position, Sequence, Event)>>);
 
+/// Which order an event is about, and what it says of it.
+pub(super) fn read_order(event: &Recorded) -> Result<(OrderId, Event), ViewFault> {
+    let order = event
+        .entity
+        .key()
+        .parse()
+        .map_err(|error| ViewFault::unreadable(event, error))?;
+    let said = stored::decode::<Order>(event).map_err(|error| ViewFault::unreadable(event, error))?;
+    Ok((order, said))
+}
+
 impl OrderChanges {
-    pub(super) fn read<'a>(events: impl Iterator<Item = &'a Recorded>) -> Result<Self, ViewFault> {
+    pub(super) fn read(events: &[&Recorded]) -> Result<Self, ViewFault> {
         let mut changes = Self::default();
         for event in events {
-            let order: OrderId = event
-                .entity
-                .key()
-                .parse()
-                .map_err(|error| ViewFault::unreadable(event, error))?;
-            let said = stored::decode::<Order>(event).map_err(|error| ViewFault::unreadable(event, error))?;
+            let (order, said) = read_order(event)?;
             let events = changes.0.entry(order.0).or_default();
             events.push((event.position, event.sequence, said));
         }

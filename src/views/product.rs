@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{RwLock, watch};
@@ -26,7 +25,7 @@ use super::list::Lists;
 use super::memory::{Footprint, Memory};
 use super::product_row::{ProductChange, ProductChanges};
 use super::query::clip;
-use super::rows::{Part, Parts, Rows};
+use super::rows::{Part, Parts, Rows, follow};
 use super::search::printable;
 use super::stock::{self, StockChanges};
 use super::wait::{self, Missing, Waited};
@@ -35,7 +34,6 @@ use crate::domain::id::Sku;
 use crate::domain::product::Details;
 use crate::domain::{Kind, Millis, Money, Shard, ShardCount};
 use crate::journal::{Position, Recorded};
-use crate::relay::{ReadFault, View};
 
 /// How long loading the catalogue into memory may take.
 pub(super) const LOAD_LIMIT: Duration = Duration::from_secs(600);
@@ -344,12 +342,30 @@ impl Rows for Catalogue {
     type Changes = News;
     const ACTION: &'static str = "follow products and stock";
 
+    fn wants(kind: Kind) -> bool {
+        matches!(kind, Kind::Product | Kind::Stock)
+    }
+
     fn course(&self) -> &Course {
         &self.course
     }
 
     fn parts(&self) -> &Parts<News> {
         &self.parts
+    }
+
+    async fn read(&self, events: &[&Recorded]) -> Result<News, ViewFault> {
+        let mut news = News::default();
+        for event in events {
+            match event.entity.kind() {
+                Kind::Product => news.products.read(event)?,
+                Kind::Stock => news.stock.read(event)?,
+                Kind::Cart | Kind::Order | Kind::Unknown => {}
+            }
+        }
+        self.give_slugs(&mut news.products);
+        self.fill_in_variants(&mut news.products).await?;
+        Ok(news)
     }
 
     fn count(news: &News) -> usize {
@@ -367,54 +383,18 @@ impl Rows for Catalogue {
     fn written(&self, parts: &[&Part<News>]) {
         self.remember(parts.iter().map(|part| &part.changes));
     }
-}
 
-#[async_trait]
-impl View for Catalogue {
-    fn name(&self) -> &'static str {
-        "catalogue"
-    }
-
-    fn wants(&self, kind: Kind) -> bool {
-        matches!(kind, Kind::Product | Kind::Stock)
-    }
-
-    async fn position(&self, shard: Shard) -> Result<Position, ReadFault> {
-        Ok(self.course.position(shard).await?)
-    }
-
-    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
-        Ok(self.course.fallen().await?)
-    }
-
-    async fn follow(
+    async fn follow_in(
         &self,
         shard: Shard,
         events: &[Arc<Recorded>],
         through: Position,
-    ) -> Result<(), ReadFault> {
+    ) -> Result<(), ViewFault> {
         let products = |event: &Arc<Recorded>| event.entity.kind() == Kind::Product;
         let (_alone, _beside) = match events.iter().any(products) {
             true => (Some(self.addresses.write().await), None),
             false => (None, Some(self.addresses.read().await)),
         };
-        let mut turn = self.course.turn(shard).await?;
-        let reached = self.course.reached(shard);
-        let mut news = News::default();
-        for event in events.iter().filter(|event| event.position > reached) {
-            match event.entity.kind() {
-                Kind::Product => news.products.read(event)?,
-                Kind::Stock => news.stock.read(event)?,
-                Kind::Cart | Kind::Order | Kind::Unknown => {}
-            }
-        }
-        self.give_slugs(&mut news.products);
-        self.fill_in_variants(&mut news.products).await?;
-        // Also where the rows are there already: memory may lack what they say.
-        if !events.is_empty() || turn.takes_a_write(false, through) {
-            turn.write(self, news, through).await?;
-        }
-        turn.show(through);
-        Ok(())
+        follow(self, shard, events, through).await
     }
 }

@@ -1,14 +1,18 @@
-//! Writing the rows of a view: the news of many shards in one transaction, each with its position.
+//! How a view that keeps rows follows the journal, and writes them: the news of many shards in one
+//! transaction, each with its position.
 
 use std::future::Future;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::course::{Course, Turn, row_shard};
 use super::fault::{ViewFault, WRITE_LIMIT, within};
-use crate::domain::Shard;
-use crate::journal::Position;
+use crate::domain::{Kind, Shard};
 use crate::journal::group::{Group, Together};
+use crate::journal::{Position, Recorded};
+use crate::relay::{ReadFault, View};
 
 /// What one shard has for a view, and where that brings it.
 #[derive(Debug)]
@@ -31,18 +35,24 @@ impl<C> Part<C> {
 /// The shards that want something written.
 pub(super) type Parts<C> = Group<Part<C>, ViewFault>;
 
-/// A view that keeps rows.
-pub(super) trait Rows: Sync + Sized {
+/// A view that keeps rows. With this it is a [`View`].
+pub(super) trait Rows: Send + Sync + Sized + 'static {
     /// What events of one shard change.
     type Changes: Send + Sync;
     /// What it is doing, for those who read of a failure.
     const ACTION: &'static str;
+
+    /// Whether events of this kind concern it.
+    fn wants(kind: Kind) -> bool;
 
     /// Where it is.
     fn course(&self) -> &Course;
 
     /// Who waits to write.
     fn parts(&self) -> &Parts<Self::Changes>;
+
+    /// What these events change.
+    fn read(&self, events: &[&Recorded]) -> impl Future<Output = Result<Self::Changes, ViewFault>> + Send;
 
     /// About how many rows that changes.
     fn count(changes: &Self::Changes) -> usize;
@@ -57,6 +67,60 @@ pub(super) trait Rows: Sync + Sized {
     fn written(&self, parts: &[&Part<Self::Changes>]) {
         let _ = parts;
     }
+
+    /// Follows one shard: [`follow`], and whatever has to stand around it.
+    fn follow_in(
+        &self,
+        shard: Shard,
+        events: &[Arc<Recorded>],
+        through: Position,
+    ) -> impl Future<Output = Result<(), ViewFault>> + Send {
+        follow(self, shard, events, through)
+    }
+}
+
+#[async_trait]
+impl<V: Rows> View for V {
+    fn name(&self) -> &'static str {
+        self.course().view
+    }
+
+    fn wants(&self, kind: Kind) -> bool {
+        V::wants(kind)
+    }
+
+    async fn position(&self, shard: Shard) -> Result<Position, ReadFault> {
+        Ok(self.course().position(shard).await?)
+    }
+
+    async fn fallen(&self) -> Result<Vec<Shard>, ReadFault> {
+        Ok(self.course().fallen().await?)
+    }
+
+    async fn follow(
+        &self,
+        shard: Shard,
+        events: &[Arc<Recorded>],
+        through: Position,
+    ) -> Result<(), ReadFault> {
+        Ok(self.follow_in(shard, events, through).await?)
+    }
+}
+
+/// Reads what is new of these events, writes it, and shows it.
+pub(super) async fn follow<V: Rows>(
+    view: &V,
+    shard: Shard,
+    events: &[Arc<Recorded>],
+    through: Position,
+) -> Result<(), ViewFault> {
+    let mut turn = view.course().turn(shard).await?;
+    let changes = view.read(&turn.new_of(events)).await?;
+    if turn.takes_a_write(V::count(&changes) > 0, through) {
+        turn.write(view, changes, through).await?;
+    }
+    turn.show(through);
+    Ok(())
 }
 
 impl Turn<'_> {
