@@ -127,6 +127,19 @@ pub enum EmbeddedFault {
         source: std::io::Error,
     },
 
+    /// The disk is too small for a new cluster.
+    #[error(
+        "the disk of {folder} has {room_mb} MiB left, and a new shop needs {needed_mb}: make room, or choose a folder on another disk with --data"
+    )]
+    NoRoom {
+        /// The data folder.
+        folder: PathBuf,
+        /// What is left.
+        room_mb: u64,
+        /// What is needed.
+        needed_mb: u64,
+    },
+
     /// The cluster could not be created.
     #[error("a new database cluster could not be created in {folder}: {output}")]
     NotCreated {

@@ -29,6 +29,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const CREATE_WITHIN: Duration = Duration::from_secs(300);
 /// Two segments of the server's log: one it is in, and one for what a recovery adds.
 const ROOM_TO_START: u64 = 32 << 20;
+/// A new cluster takes some 45 MiB, and its log grows by as much when a catalogue comes in.
+const ROOM_TO_CREATE: u64 = 128 << 20;
 /// Half-made clusters carry this name until they are whole.
 const UNFINISHED: &str = "postgres.new-";
 
@@ -95,8 +97,13 @@ impl Folder {
 
     /// Whether the disk has too little room for the server to start on: its recovery writes.
     pub(super) fn is_full(&self) -> bool {
-        rustix::fs::statvfs(&self.root)
-            .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_TO_START)
+        self.room().is_some_and(|room| room < ROOM_TO_START)
+    }
+
+    /// How many bytes the disk has left for the server, where it says so.
+    fn room(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.root).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     pub(super) fn cluster(&self) -> PathBuf {
@@ -125,6 +132,13 @@ impl Folder {
     /// that is cut short leaves nothing that looks like one.
     async fn create_cluster(&self) -> Result<(), EmbeddedFault> {
         self.remove_unfinished();
+        if let Some(room) = self.room().filter(|room| *room < ROOM_TO_CREATE) {
+            return Err(EmbeddedFault::NoRoom {
+                folder: self.root.clone(),
+                room_mb: room >> 20,
+                needed_mb: ROOM_TO_CREATE >> 20,
+            });
+        }
         let unfinished = self.root.join(format!("{UNFINISHED}{}", std::process::id()));
         let program = self.binaries.initdb();
         tracing::info!(folder = %self.root.display(), "creating a database cluster");

@@ -12,7 +12,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::node::Node;
+use super::node::{Node, binary};
 use super::shoppers::Shoppers;
 use super::tools::{Traced, has, holds_for, is_root, missing, signal};
 use crate::eventually::eventually;
@@ -222,6 +222,24 @@ async fn a_full_disk_refuses_writes_and_goes_on_by_itself() {
     shoppers.leave().await;
     node.audit(Some(shoppers.acks())).await;
     node.stop().await;
+}
+
+/// A shop is not begun on a disk that it would fill: the newcomer is told how much is missing, and nothing is left.
+#[test]
+fn a_shop_is_not_begun_on_a_disk_without_room() {
+    let Some(disk) = SmallDisk::new("a small disk", 96) else {
+        return;
+    };
+    let data = disk.path().join("data");
+    let ended = binary()
+        .args(["run", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("MiB left, and a new shop needs 128"), "{said}");
+    assert!(!data.join("postgres").exists());
 }
 
 /// Whether a write is refused because the disk is full.
