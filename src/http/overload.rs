@@ -63,7 +63,7 @@ pub struct RoomSettings {
     pub in_flight: usize,
     /// Calls that wait to be let in, over all classes.
     pub waiting: usize,
-    /// How long one waits at most; of a class that is slow by itself down to a quarter of it.
+    /// How long one waits at most; of a class that is slow by itself down to a tenth of it.
     pub patience: Duration,
     /// How long a typical call may take before fewer of its class are let in.
     pub slow: Duration,
@@ -74,7 +74,7 @@ impl Default for RoomSettings {
         Self {
             in_flight: 512,
             waiting: 1_024,
-            patience: Duration::from_millis(400),
+            patience: Duration::from_secs(1),
             slow: Duration::from_millis(250),
         }
     }

@@ -27,7 +27,7 @@ const LONGER: f64 = 1.3;
 /// How many times as long as a call takes without load is taken off the wait before it, down to this part of the
 /// longest: so that a quick class sits out a rush, and a call of a slow one takes, with its wait, hardly twice as
 /// long as without load.
-const WAIT: (f64, f64) = (1.5, 0.25);
+const WAIT: (f64, f64) = (4.5, 0.1);
 
 /// The limit of one class.
 #[derive(Clone, Debug)]
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn who_is_quick_waits_longer_than_who_is_slow_anyway() {
-        let longest = Duration::from_millis(400);
+        let longest = Duration::from_secs(1);
         let patience = |alone: u64| {
             let mut limit = Limit::new(512, SLOW);
             for _ in 0..200 {
@@ -293,7 +293,10 @@ mod tests {
             longest,
             "nothing is known yet"
         );
-        assert_eq!([patience(10), patience(200), patience(400)], [385, 100, 100]);
+        assert_eq!(
+            [patience(10), patience(100), patience(200), patience(400)],
+            [955, 550, 100, 100]
+        );
         assert_eq!(Limit::new(512, SLOW).patience(Duration::ZERO), Duration::ZERO);
     }
 
