@@ -40,7 +40,7 @@ pub use plan::Plan;
 
 use self::auditor::Auditor;
 use self::fleet::Fleet;
-use self::outside::{LedgerTable, MailServer};
+use self::outside::{LedgerTable, LinkKeys, MailServer};
 use self::plan::{PLENTY, SCARCE};
 use self::provider::Moods;
 use self::shopper::Shopper;
@@ -110,6 +110,7 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
         books,
         moods: Moods::new(plan.strict),
         mail: Arc::new(MailServer::default()),
+        links: LinkKeys::default(),
         ledger: LedgerTable::default(),
         cables: link::Cables::default(),
         ways: ways::Ways::default(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::accounts::OrderLinks;
 use crate::domain::id::OrderId;
 use crate::domain::ledger::{Account, Transfer, transfers};
 use crate::domain::order::Order;
@@ -44,7 +45,7 @@ impl MailServer {
     /// The mails that speak of an order, and how often each came.
     #[must_use]
     pub fn mails_about(&self, order: OrderId) -> Vec<(Mail, u32)> {
-        let number = order.number();
+        let number = number(order);
         let mails = self.mails.lock().unwrap_or_else(PoisonError::into_inner);
         let about = mails.values().filter(|(mail, _)| mail.subject.contains(&number));
         about.cloned().collect()
@@ -67,6 +68,36 @@ impl Post for MailServer {
         kept.1 += 1;
         Ok(())
     }
+}
+
+/// The keys of all links to orders that were made: here each life of a node has one of its own.
+#[derive(Clone, Debug, Default)]
+pub struct LinkKeys(Arc<Mutex<Vec<OrderLinks>>>);
+
+impl LinkKeys {
+    /// A node makes links with these.
+    pub fn keep(&self, links: &OrderLinks) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(links.clone());
+    }
+
+    /// Whether a key opens an order.
+    #[must_use]
+    pub fn open(&self, order: OrderId, key: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|links| links.verify(order, key))
+    }
+}
+
+/// The number people read out: ten symbols of Crockford's base 32 for the low fifty bits of an order's id,
+/// lowest first.
+#[must_use]
+pub fn number(order: OrderId) -> String {
+    let symbols: Vec<char> = ('0'..='9')
+        .chain(('A'..='Z').filter(|letter| !"ILOU".contains(*letter)))
+        .collect();
+    let symbol = |place: u32| symbols[usize::try_from(order.0.as_u128() >> (5 * place) & 31).unwrap_or(0)];
+    format!("GS-{}", (0..10).map(symbol).collect::<String>())
 }
 
 /// The ledger, as its table would hold it: unique by shard, position and leg.

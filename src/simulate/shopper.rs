@@ -10,14 +10,13 @@ use uuid::Uuid;
 use super::auditor::{Auditor, Violation};
 use super::plan::{SCARCE, Step};
 use super::site::World;
-use super::visit::ship;
 use super::ways::Ways;
 use crate::actors::Hosted;
 use crate::cluster::{Answer, Ask, AskError};
 use crate::domain::address::Address;
 use crate::domain::cart::{self, Cart};
 use crate::domain::id::{CartId, CustomerId, OperationId, OrderId, Sku};
-use crate::domain::order::{self, Canceller, Draft, Line, Order};
+use crate::domain::order::{self, Draft, Line, Order};
 use crate::domain::payment::Method;
 use crate::domain::quote::{ShippingMethod, Tariff};
 use crate::domain::stock::{self, Stock};
@@ -115,11 +114,14 @@ impl Shopper {
                     .await;
             }
             Step::Cancel => {
-                self.order(order::Command::Cancel(Canceller::Shopper), twice)
-                    .await;
+                let who = self.canceller();
+                self.order(order::Command::Cancel(who), twice).await;
             }
             Step::Pack => self.order(order::Command::Pack, twice).await,
-            Step::Ship => self.order(ship(), twice).await,
+            Step::Ship => {
+                let parcel = self.parcel();
+                self.order(parcel, twice).await;
+            }
             Step::Deliver => self.order(order::Command::Deliver, twice).await,
             Step::Fulfil => self.fulfil().await,
             Step::Refund(amount) => self.refund(*amount, twice).await,
@@ -156,6 +158,11 @@ impl Shopper {
     /// The cart of the guest the shopper was before signing in.
     pub const fn guest_cart(&self) -> CartId {
         CartId::of(CustomerId(Uuid::from_u128(self.customer.0.as_u128() + 0x1000)))
+    }
+
+    /// Every so many questions, without another throw of the dice.
+    pub const fn every(&self, so_many: u64) -> bool {
+        (self.asked + self.number as u64).is_multiple_of(so_many)
     }
 
     pub fn operation(&mut self) -> OperationId {

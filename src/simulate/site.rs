@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::auditor::Auditor;
 use super::link::{Cables, SimLink};
-use super::outside::{LedgerTable, MailServer};
+use super::outside::{LedgerTable, LinkKeys, MailServer};
 use super::plan::Plan;
 use super::provider::{Moods, MoodyProvider};
 use super::seen::SeenJournal;
@@ -41,6 +41,7 @@ pub(super) struct World {
     pub books: Arc<MemoryBooks>,
     pub moods: Moods,
     pub mail: Arc<MailServer>,
+    pub links: LinkKeys,
     pub ledger: LedgerTable,
     pub cables: Cables,
     pub ways: Ways,
@@ -129,13 +130,15 @@ impl Site {
             trace: world.trace.clone(),
         };
         let providers = Providers::new(vec![Arc::new(provider) as Arc<dyn PaymentProvider>]);
+        let links = SigningKey::ephemeral(&clock)
+            .ok_or("no signing key could be made")?
+            .order_links();
+        world.links.keep(&links);
         let letterhead = Arc::new(Letterhead {
             shop: "GlobalShop".to_owned(),
             from: "GlobalShop <shop@localhost>".to_owned(),
             public_url: "http://localhost:8080".to_owned(),
-            links: SigningKey::ephemeral(&clock)
-                .ok_or("no signing key could be made")?
-                .order_links(),
+            links,
         });
         let consumers: Vec<Arc<dyn Consumer>> = vec![
             Arc::new(CheckoutWorker::new(region.clone())),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::auditor::Violation;
+use super::auditor::{News, Violation};
 use super::fleet::Fleet;
 use super::plan::SCARCE;
 use super::site::World;
@@ -21,6 +21,7 @@ use crate::domain::{EntityId, Kind};
 use crate::journal::Journal as _;
 use crate::provider::Stage;
 use crate::relay::dead_letter::{LetterFilter, LetterState};
+use crate::workers::mail::Mail;
 
 /// How long nothing may happen before it is quiet: longer than any retry waits.
 const QUIET: Duration = Duration::from_secs(90);
@@ -139,12 +140,12 @@ fn calm(world: &World, orders: &[(OrderId, &'static str)]) {
         let reason = placed.cancel_reason();
         let fine = match (*token, placed.phase) {
             ("tok_decline" | "tok_insufficient_funds", Phase::Cancelled) => {
-                matches!(reason, Some("payment_declined" | "by_shopper"))
+                matches!(reason, Some("payment_declined" | "by_shopper" | "by_seller"))
                     || scarce && reason == Some("out_of_stock")
             }
             ("tok_decline" | "tok_insufficient_funds", _) => false,
             (_, Phase::Cancelled) => match reason {
-                Some("by_shopper") => true,
+                Some("by_shopper" | "by_seller") => true,
                 Some("out_of_stock") => scarce,
                 Some("payment_declined") if refused(order) => true,
                 Some("payment_declined" | "payment_expired") => *token == "tok_3ds",
@@ -301,23 +302,56 @@ fn says(text: &str, words: &str) -> bool {
         .any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric))
 }
 
+/// Whether a mail says what it must, in both of its forms.
+fn tells(mail: &Mail, news: &News) -> bool {
+    let both = |words: &String| says(&mail.text, words) && says(&mail.html, words);
+    news.says.iter().all(both) && news.lists.iter().all(|words| mail.text.contains(words))
+}
+
+/// Whether the link in a mail opens its order.
+fn leads(world: &World, order: OrderId, mail: &Mail) -> bool {
+    let address = format!("http://localhost:8080/orders/{order}?key=");
+    [&mail.text, &mail.html].into_iter().all(|said| {
+        let key = said.split_once(&address).map(|(_, rest)| rest);
+        let key = key.and_then(|rest| rest.split(['\n', '"']).next());
+        key.is_some_and(|key| world.links.open(order, key))
+    })
+}
+
 fn mails(world: &World) {
     for order in world.auditor.orders() {
-        let (to, news) = world.auditor.news(order);
+        let Some(draft) = world.auditor.draft(order) else {
+            continue;
+        };
         let mut mails = world.mail.mails_about(order);
-        for (subject, text) in &news {
+        for news in &world.auditor.news(order) {
             let of_it = mails.iter().position(|(mail, _)| {
-                mail.to == to
-                    && mail.subject.contains(subject)
-                    && says(&mail.text, text)
-                    && says(&mail.html, text)
+                mail.to == draft.email && mail.subject.contains(news.subject) && tells(mail, news)
             });
             match of_it {
-                Some(index) => drop(mails.swap_remove(index)),
+                Some(index) => {
+                    let (mail, _) = mails.swap_remove(index);
+                    let greets = says(&mail.text, &format!("Hello {},", draft.shipping_address.name));
+                    if !greets || !leads(world, order, &mail) {
+                        accuse(
+                            world,
+                            "I7",
+                            format!(
+                                "order {order}: \"{}\" greets somebody else, or leads elsewhere",
+                                mail.subject
+                            ),
+                        );
+                    }
+                }
                 None => accuse(
                     world,
                     "I7",
-                    format!("order {order}: no mail to {to} says that it {subject} ({text})"),
+                    format!(
+                        "order {order}: no mail to {} says that it {} ({})",
+                        draft.email,
+                        news.subject,
+                        news.says.join(", ")
+                    ),
                 ),
             }
         }

@@ -10,7 +10,7 @@ use crate::cluster::{Answer, Ask};
 use crate::domain::Money;
 use crate::domain::cart::{self, Cart};
 use crate::domain::id::Sku;
-use crate::domain::order::{self, Order};
+use crate::domain::order::{self, Canceller, Order};
 use crate::domain::payment::RefundId;
 use crate::domain::product::{self, Details, Product};
 use crate::domain::{EntityId, Millis};
@@ -216,10 +216,29 @@ impl Shopper {
 
     /// The seller's hands: what was done may be said again, by another click.
     pub async fn fulfil(&mut self) {
-        for step in [order::Command::Pack, ship(), order::Command::Deliver] {
+        for step in [order::Command::Pack, self.parcel(), order::Command::Deliver] {
             for _ in 0..=self.world.clock.random_below(3) / 2 {
                 self.order(step.clone(), false).await;
             }
+        }
+    }
+
+    /// Who cancels.
+    pub fn canceller(&self) -> Canceller {
+        if self.every(3) {
+            let reason = "the kiln has burst".to_owned();
+            Canceller::Seller { reason }
+        } else {
+            Canceller::Shopper
+        }
+    }
+
+    /// How the last order is shipped.
+    pub fn parcel(&self) -> order::Command {
+        let number = if self.every(4) { "00341" } else { "00340" };
+        order::Command::Ship {
+            carrier: if self.every(5) { "UPS" } else { "DHL" }.to_owned(),
+            tracking_number: number.to_owned(),
         }
     }
 
@@ -232,10 +251,18 @@ impl Shopper {
             (0, Some(order)) => order.payment.refundable().max(1),
             (amount, _) => amount.max(1),
         };
+        // Often the same, so that only its id tells one refund from another; now and then of money that was never paid.
+        let amount = if self.every(3) { 500 } else { amount };
+        let mut amount = Money::eur(amount);
+        if self.every(8)
+            && let Ok(other) = "USD".parse()
+        {
+            amount.currency = other;
+        }
         let refund = order::Command::Refund {
             refund: RefundId(self.operation().0),
-            amount: Money::eur(amount),
-            reason: "a scratch".to_owned(),
+            amount,
+            reason: format!("a scratch of {amount}"),
         };
         for _ in 0..=self.world.clock.random_below(3) / 2 {
             self.order(refund.clone(), twice).await;
@@ -253,11 +280,17 @@ impl Shopper {
         // Some have not looked for a while.
         let old = seen.view.version > 1 && self.world.clock.random_below(4) == 0;
         let version = seen.view.version - u64::from(old);
-        let details = Box::new(Details {
-            slug: format!("thing-{}", price.amount),
-            name: format!("Thing {}", price.amount),
-            ..details(sku)
-        });
+        let details = match &seen.view.listing {
+            // Nothing but the price is another.
+            Some(listing) if self.every(2) => listing.details.clone(),
+            _ => Details {
+                slug: format!("thing-{}", price.amount),
+                name: format!("Thing {}", price.amount),
+                description: format!("It costs {}.", price.amount),
+                ..details(sku)
+            },
+        };
+        let details = Box::new(details);
         let command = match (how, &seen.view.listing) {
             (Sale::Import, _) => product::Command::Import { details, price },
             (_, None) => product::Command::Create { details, price },
@@ -282,14 +315,6 @@ impl Shopper {
         if done.is_ok() && old && how != Sale::Import {
             self.accuse("I4", format!("{entity} was changed by who had not seen it"));
         }
-    }
-}
-
-/// How everything is shipped.
-pub(super) fn ship() -> order::Command {
-    order::Command::Ship {
-        carrier: "DHL".to_owned(),
-        tracking_number: "00340".to_owned(),
     }
 }
 

@@ -144,9 +144,14 @@ fn fits_order(asked: &order::Command, done: &order::Event) -> bool {
         (Command::Cancel(who), Event::Cancelled { reason, .. } | Event::CancelWanted { reason, .. }) => {
             by(who, reason)
         }
-        (Command::Cancel(_), Event::RefundAsked { .. })
-        | (Command::Pack, Event::Packed { .. })
-        | (Command::Deliver, Event::Delivered { .. }) => true,
+        (Command::Cancel(who), Event::RefundAsked { reason, .. }) => {
+            reason
+                == match who {
+                    Canceller::Shopper => "by_shopper",
+                    Canceller::Seller { .. } => "by_seller",
+                }
+        }
+        (Command::Pack, Event::Packed { .. }) | (Command::Deliver, Event::Delivered { .. }) => true,
         (
             Command::Ship {
                 carrier,
@@ -159,13 +164,18 @@ fn fits_order(asked: &order::Command, done: &order::Event) -> bool {
             },
         ) => (carrier, tracking_number) == (by, number),
         (
-            Command::Refund { refund, amount, .. },
+            Command::Refund {
+                refund,
+                amount,
+                reason,
+            },
             Event::RefundAsked {
                 refund: which,
                 amount: much,
+                reason: why,
                 ..
             },
-        ) => (refund, amount) == (which, much),
+        ) => (refund, amount, reason) == (which, much, why),
         _ => false,
     }
 }
@@ -202,7 +212,11 @@ fn fits_product(asked: &product::Command, done: &product::Event) -> bool {
                 price: at,
                 ..
             },
-        ) => (&details.name, price) == (&made.name, at),
+        ) => {
+            let mut said = details.as_ref().clone();
+            said.slug.clone_from(&made.slug);
+            said == **made && price == at
+        }
         (Command::SetPrice { price, .. }, Event::Priced { price: at, .. }) => price == at,
         _ => false,
     }

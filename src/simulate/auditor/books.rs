@@ -14,7 +14,7 @@ use crate::actors::Hosted;
 use crate::cluster::Answer;
 use crate::domain::cart::Cart;
 use crate::domain::id::OperationId;
-use crate::domain::order::{self, Order};
+use crate::domain::order::{self, Draft, Order};
 use crate::domain::payment::IntentId;
 use crate::domain::product::Product;
 use crate::domain::stock::{self, Stock};
@@ -177,7 +177,12 @@ impl Books {
                 let (event, now) = fold(&mut self.folds.orders, recorded)?;
                 self.orders.enter(recorded, &event, now)?;
                 if let Some(provider) = &self.provider {
-                    honest(recorded, &event, provider)?;
+                    let draft = entity
+                        .key()
+                        .parse()
+                        .ok()
+                        .and_then(|order| self.orders.draft(order));
+                    honest(recorded, &event, draft.as_deref(), provider)?;
                 }
             }
             Kind::Cart => {
@@ -345,6 +350,10 @@ impl Books {
             let levels = last.map(|event| event.levels).unwrap_or_default();
             let free = i128::from(levels.on_hand) - i128::from(levels.held) - i128::from(levels.sold);
             free + i128::from(*delta) < 0
+        } else if let Some(command) = command.downcast_ref() {
+            CartBook::may_refuse(command, &self.state(entity, at)?)
+        } else if let Some(command) = command.downcast_ref() {
+            ProductBook::may_refuse(command, &self.state(entity, at)?)
         } else {
             true
         };
@@ -355,17 +364,21 @@ impl Books {
         }
     }
 
-    /// Whether an order that has come so far may do nothing about a command.
+    /// Whether an entity that has come so far may do nothing about a command: not by what it says itself.
     fn is_ignorable<E: Hosted>(&self, entity: &EntityId, at: Sequence, command: &E::Command) -> Checked {
         let command: &dyn Any = command;
-        let Some(command) = command.downcast_ref() else {
-            return Ok(());
+        let fine = if let Some(command) = command.downcast_ref() {
+            self.orders
+                .after(entity, self.until(entity, at))?
+                .may_ignore(command)
+        } else if let Some(command) = command.downcast_ref() {
+            self.carts.may_ignore(entity, command, &self.state(entity, at)?)
+        } else if let Some(command) = command.downcast_ref() {
+            ProductBook::may_ignore(command, &self.state(entity, at)?)
+        } else {
+            !matches!(command.downcast_ref(), Some(stock::Command::Adjust { .. }))
         };
-        if self
-            .orders
-            .after(entity, self.until(entity, at))?
-            .may_ignore(command)
-        {
+        if fine {
             Ok(())
         } else {
             broken("I1", format!("{entity} acknowledged at {at} what it did not do"))
@@ -439,7 +452,12 @@ impl Books {
 }
 
 /// Whether the provider has done what an order says of its money.
-fn honest(recorded: &Recorded, event: &order::Event, provider: &MemoryBooks) -> Checked {
+fn honest(
+    recorded: &Recorded,
+    event: &order::Event,
+    draft: Option<&Draft>,
+    provider: &MemoryBooks,
+) -> Checked {
     use order::Event;
     let known = |has: &dyn Fn(&Intent) -> bool| {
         let order = recorded.entity.key().parse().ok();
@@ -452,8 +470,14 @@ fn honest(recorded: &Recorded, event: &order::Event, provider: &MemoryBooks) -> 
             matches!(
                 intent.stage,
                 Some(Stage::Authorised | Stage::Captured | Stage::Voided)
-            )
+            ) && draft.is_some_and(|draft| {
+                (intent.amount, &intent.token) == (draft.totals.total, &draft.payment.token)
+            })
         }),
+        // Some refuse without a word.
+        Event::Declined { code, .. } => {
+            known(&|intent| intent.decline_code.as_ref().is_none_or(|said| said == code))
+        }
         Event::Captured { amount, .. } => known(&|intent| intent.captured == amount.amount),
         Event::Voided { .. } => {
             known(&|intent| matches!(intent.stage, Some(Stage::Voided | Stage::Declined)))

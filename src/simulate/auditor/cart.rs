@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Checked, broken};
-use crate::domain::cart::{Cart, Event};
+use crate::domain::cart::{Cart, Checkout, Command, Event};
 use crate::domain::id::{CartId, Sku};
 use crate::domain::order::Draft;
 use crate::domain::quote::ShippingMethod;
@@ -21,6 +21,7 @@ struct Entry {
     /// The lines after each event; the first is before them all.
     versions: Vec<Lines>,
     checkouts: u64,
+    last_checkout: Option<Checkout>,
     absorbed: Vec<(CartId, u64)>,
 }
 
@@ -83,6 +84,12 @@ impl CartBook {
                 if sealed != (entry.checkouts, recorded.recorded_at, cart.clone()) {
                     return broken("I4", format!("{cart} was sealed as something else than it is"));
                 }
+                entry.last_checkout = Some(Checkout {
+                    number: entry.checkouts,
+                    order: draft.order(),
+                    placed_at: recorded.recorded_at,
+                    total: draft.totals.total,
+                });
             }
         }
         let shown: Lines = now
@@ -92,7 +99,10 @@ impl CartBook {
             .collect();
         entry.versions.push(lines);
         let count = u64::try_from(entry.versions.len() - 1).unwrap_or(0);
-        if entry.versions.last() != Some(&shown) || (now.version, now.checkouts) != (count, entry.checkouts) {
+        if entry.versions.last() != Some(&shown)
+            || (now.version, now.checkouts) != (count, entry.checkouts)
+            || now.last_checkout != entry.last_checkout
+        {
             return broken("I5", format!("{cart} is not what happened to it: {shown:?}"));
         }
         if shown.len() > LINES
@@ -103,6 +113,41 @@ impl CartBook {
             return broken("I4", format!("{cart} has more than a cart takes"));
         }
         Ok(())
+    }
+
+    /// Whether a cart that looks so may refuse a command.
+    pub fn may_refuse(command: &Command, cart: &Cart) -> bool {
+        match command {
+            Command::SetLine { sku, quantity, .. } => {
+                let is_new = !cart.lines.iter().any(|line| line.sku == *sku);
+                *quantity > MOST || *quantity > 0 && is_new && cart.lines.len() >= LINES
+            }
+            Command::CheckOut { version, .. } => cart.lines.is_empty() || *version != cart.version,
+            Command::Clear | Command::Absorb { .. } | Command::GiveUp { .. } => false,
+        }
+    }
+
+    /// Whether a cart that looks so may change nothing about a command, because it is so already.
+    pub fn may_ignore(&self, entity: &EntityId, command: &Command, cart: &Cart) -> bool {
+        match command {
+            Command::SetLine {
+                sku,
+                quantity,
+                quoted,
+            } => {
+                let line = cart.lines.iter().find(|line| line.sku == *sku);
+                line.map_or(*quantity == 0, |line| {
+                    (line.quantity, line.quoted) == (*quantity, *quoted)
+                })
+            }
+            Command::Clear => cart.lines.is_empty(),
+            Command::Absorb { from, version, lines } => {
+                let known = self.0.get(entity).map(|entry| &entry.absorbed);
+                lines.is_empty() || known.is_some_and(|known| known.contains(&(*from, *version)))
+            }
+            Command::GiveUp { version } => *version != cart.version || cart.lines.is_empty(),
+            Command::CheckOut { .. } => false,
+        }
     }
 
     fn lines(&self, cart: CartId, version: u64) -> Lines {

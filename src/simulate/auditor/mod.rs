@@ -1,15 +1,17 @@
 //! The auditor: what may have been answered, and what must be true, seen from outside.
 //!
 //! It reads what is committed the moment it is, knows nothing of actors, and keeps simpler books of
-//! its own: a stock is a table of holds ([`stock`]), an order a list of what came before what
-//! ([`order`]) and what it must look like then ([`portrait`]), a cart a list of lines ([`cart`]; the shopper
-//! keeps another), a product what it was last said to be ([`product`]). What an operation commits must be
-//! what was asked ([`asked`]). An answer is possible if it shows a committed state that was true at some
+//! its own: a stock is a table of holds ([`stock`]), an order ([`order`]) a list of what came before what
+//! ([`course`]), what it must look like then ([`portrait`]) and what is to be mailed of it ([`news`]), a cart a
+//! list of lines ([`cart`]; the shopper keeps another), a product what it was last said to be ([`product`]). What
+//! an operation commits must be what was asked ([`asked`]). An answer is possible if it shows a committed state that was true at some
 //! moment between the question and the answer.
 
 mod asked;
 mod books;
 mod cart;
+mod course;
+mod news;
 mod order;
 mod portrait;
 mod product;
@@ -22,12 +24,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use self::books::Books;
+pub use self::news::News;
 use super::trace::Trace;
 use crate::actors::Hosted;
 use crate::cluster::{Answer, Ask};
 use crate::domain::cart::Cart;
 use crate::domain::id::{OperationId, OrderId};
-use crate::domain::order::Order;
+use crate::domain::order::{Draft, Order};
 use crate::domain::payment::RefundId;
 use crate::domain::product::Product;
 use crate::domain::stock::Stock;
@@ -288,6 +291,12 @@ impl Auditor {
         self.judge(checked);
     }
 
+    /// What was ordered.
+    #[must_use]
+    pub fn draft(&self, order: OrderId) -> Option<Arc<Draft>> {
+        self.books().orders.draft(order)
+    }
+
     /// Whether an order was cancelled.
     #[must_use]
     pub fn is_cancelled(&self, order: OrderId) -> bool {
@@ -300,9 +309,9 @@ impl Auditor {
         self.books().orders.mails_due(order)
     }
 
-    /// What is to be mailed about an order, and to whom: a part of each subject, and of each text.
+    /// What is to be mailed about an order.
     #[must_use]
-    pub fn news(&self, order: OrderId) -> (String, Vec<(&'static str, String)>) {
+    pub fn news(&self, order: OrderId) -> Vec<News> {
         self.books().orders.news(order)
     }
 

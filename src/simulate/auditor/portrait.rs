@@ -1,15 +1,16 @@
 //! What an order must look like, drawn from what has happened to it, and what may be answered to whom.
 
-use super::order::Entry;
+use super::course::Entry;
 use crate::domain::order::{Command, Phase, Placed};
-use crate::domain::payment::{self, RefundId};
+use crate::domain::payment::{self, Refund, RefundId, RefundStage};
 
 /// How long a shopper has to pay, in milliseconds.
 pub(super) const PAYMENT_DEADLINE: i64 = 900_000;
 
-type Fits = Result<(), &'static str>;
+/// Whether something fits what happened, or what does not.
+pub(super) type Fits = Result<(), &'static str>;
 
-fn must(holds: bool, what: &'static str) -> Fits {
+pub(super) fn must(holds: bool, what: &'static str) -> Fits {
     if holds { Ok(()) } else { Err(what) }
 }
 
@@ -73,20 +74,89 @@ impl Entry {
             order.held == self.held,
             "does not know whether its lines are held",
         )?;
+        let waits = self.wanted_because.as_ref().filter(|_| !self.cancelled);
         must(
-            order.cancel_wanted.is_some() == (self.cancel_wanted && !self.cancelled),
-            "does not know whether a cancellation waits",
+            order.cancel_wanted.as_ref() == waits,
+            "does not know whether a cancellation waits, and why",
         )?;
-        let told = order.history.iter().map(|entry| (entry.at, entry.status));
+        let told = order.history.iter();
         must(
-            told.eq(self.story.iter().copied()),
+            told.map(|entry| (entry.at, entry.status, entry.detail.as_deref()))
+                .eq(self
+                    .story
+                    .iter()
+                    .map(|(at, status, why)| (*at, *status, why.as_deref()))),
             "tells another story than it had",
         )?;
         must(order.version == self.events, "counts its events differently")?;
         must(
-            order.shipments.len() == usize::from(self.shipped),
-            "shows another number of shipments than left",
+            Some(&order.draft) == self.placed.as_ref(),
+            "shows other goods than were ordered",
+        )?;
+        self.details(order)
+    }
+
+    fn details(&self, order: &Placed) -> Fits {
+        let left = order.shipments.iter();
+        must(
+            left.map(|box_| (box_.at, &box_.carrier, &box_.tracking_number))
+                .eq(self.shipments.iter().map(|(at, by, number)| (*at, by, number))),
+            "shows other shipments than left",
+        )?;
+        let paid = &order.payment;
+        must(
+            paid.decline_code == self.decline_code,
+            "says another reason than its payment was declined for",
+        )?;
+        let currency = order.draft.totals.total.currency;
+        must(
+            [paid.captured.currency, paid.captured_tax.currency] == [currency; 2],
+            "was captured in another currency than it costs",
+        )?;
+        let asked = self.refunds_asked.iter().map(|(id, amount, tax, why)| Refund {
+            id: *id,
+            amount: *amount,
+            tax: *tax,
+            reason: why.clone(),
+            stage: match self.refunds.get(id).and_then(|(_, done)| *done) {
+                None => RefundStage::Asked,
+                Some(true) => RefundStage::Done,
+                Some(false) => RefundStage::Failed,
+            },
+        });
+        must(
+            asked.eq(paid.refunds.iter().cloned()),
+            "shows other refunds than were asked",
         )
+    }
+
+    /// Whether an order may stay so, now that nothing moves any more. `over`: every deadline has passed, too.
+    pub(super) fn settled(&self, over: bool) -> Fits {
+        must(
+            self.sealed.is_none() || self.placed.is_some(),
+            "was checked out and never placed",
+        )?;
+        must(
+            self.refunds.values().all(|(_, done)| done.is_some()),
+            "waits for a refund for ever",
+        )?;
+        if self.cancelled {
+            let net = self.captured.unwrap_or(0) - self.refunded(|done| done == Some(true));
+            // What the provider refuses to give back stays, and the order says so.
+            let refused = self.refunded(|done| done == Some(false));
+            must((0..=refused).contains(&net), "is cancelled and paid for")?;
+            must(
+                self.captured.is_some() || self.voided || self.declined || self.capture_failed,
+                "is cancelled and its reservation was never given back",
+            )
+        } else if self.confirmed {
+            Ok(())
+        } else if over {
+            Err("never ended")
+        } else {
+            must(self.waits_for_shopper, "stands still and waits for nobody")?;
+            must(self.captured.is_none(), "is paid and forgotten")
+        }
     }
 
     /// Whether a command may be refused by an order that has come so far.
@@ -98,13 +168,30 @@ impl Entry {
             Command::Pack => {
                 !self.confirmed || self.cancelled || self.shipped || !self.packed && self.refundable() == 0
             }
-            Command::Ship { .. } => !self.packed || self.delivered,
+            Command::Ship { .. } => !self.packed || self.delivered || self.shipped && !self.left_as(command),
             Command::Deliver => !self.shipped,
             Command::Cancel(_) => self.packed,
             Command::ConfirmPayment { .. } => !self.waits_for_shopper || self.cancelled,
-            Command::Refund { amount, .. } => amount.amount > self.refundable() || amount.amount <= 0,
+            Command::Refund { amount, .. } => {
+                let paid_in = self.placed.as_ref().map(|draft| draft.totals.total.currency);
+                amount.amount > self.refundable() || amount.amount <= 0 || Some(amount.currency) != paid_in
+            }
             _ => false,
         }
+    }
+
+    /// Whether what a command wants to send has left the house just so.
+    fn left_as(&self, command: &Command) -> bool {
+        let Command::Ship {
+            carrier,
+            tracking_number,
+        } = command
+        else {
+            return false;
+        };
+        self.shipments
+            .last()
+            .is_some_and(|(_, by, number)| (by, number) == (carrier, tracking_number))
     }
 
     /// Whether a command may change nothing of an order that has come so far, because it is so already.
@@ -112,7 +199,7 @@ impl Entry {
         match command {
             Command::Place(_) => self.placed.is_some(),
             Command::Pack => self.packed,
-            Command::Ship { .. } => self.shipped,
+            Command::Ship { .. } => self.left_as(command),
             Command::Deliver => self.delivered,
             Command::Cancel(_) => self.cancelled || self.cancel_wanted,
             Command::ConfirmPayment { .. } => false,
