@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::auditor::Violation;
+use super::delivery::by_operator;
 use super::plan::Mishap;
 use super::provider::Mood;
 use super::site::{Site, World};
@@ -243,9 +244,16 @@ impl Fleet {
                 if let Some(site) = &self.sites[index] {
                     // Nobody waits for the operator; what fails again waits for the last look.
                     let letters = site.relay.dead_letters();
-                    tokio::spawn(
-                        async move { drop(letters.redrive_all(&LetterFilter::default(), false).await) },
-                    );
+                    let auditor = self.world.auditor.clone();
+                    tokio::spawn(async move {
+                        let all = LetterFilter::default();
+                        drop(by_operator(&auditor, letters.redrive_all(&all, false)).await);
+                    });
+                }
+            }
+            Mishap::RedriveTogether(one, other) => {
+                for index in [one, other] {
+                    Box::pin(self.befall(Mishap::Redrive(index))).await;
                 }
             }
             Mishap::BookDown(long) => {

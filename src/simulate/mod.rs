@@ -15,6 +15,7 @@
 //! of the journal and the fault tests are for that.
 
 pub mod auditor;
+mod delivery;
 mod fleet;
 mod link;
 pub mod outside;
@@ -100,13 +101,14 @@ async fn simulate(plan: &Plan, keep: bool) -> Report {
     let shards = ShardCount::new(plan.shards).unwrap_or(ShardCount::DEFAULT);
     let journal = MemoryJournal::new(shards, clock.clone());
     let books = Arc::new(MemoryBooks::default());
+    let auditor = Auditor::new(&journal, &trace).beside(&books);
     let world = World {
         plan: Arc::new(plan.clone()),
         clock: clock.clone(),
-        auditor: Auditor::new(&journal, &trace).beside(&books),
+        book: TroubledBook::heard_by(&auditor),
+        auditor,
         trace: trace.clone(),
         journal,
-        book: TroubledBook::default(),
         books,
         moods: Moods::new(plan.strict),
         mail: Arc::new(MailServer::default()),

@@ -142,6 +142,8 @@ pub enum Mishap {
     MailRefused(Duration),
     /// An operator redrives the dead letters, whatever is still wrong.
     Redrive(usize),
+    /// Two operators redrive the dead letters at the same time.
+    RedriveTogether(usize, usize),
     /// The relay's book cannot be reached.
     BookDown(Duration),
 }
@@ -323,7 +325,8 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
     let slow = || Duration::from_micros(below(80_000));
     match below(40) {
         37 => Mishap::MailRefused(millis(5_000)),
-        38 | 39 => Mishap::Redrive(node()),
+        38 => Mishap::Redrive(node()),
+        39 => Mishap::RedriveTogether(node(), node()),
         34..37 => {
             let event = [
                 "commit_asked",

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use super::auditor::Auditor;
+use super::auditor::{Auditor, delivery::Hand};
+use super::delivery::SeenConsumer;
 use super::link::{Cables, SimLink};
 use super::outside::{LedgerTable, LinkKeys, MailServer};
 use super::plan::Plan;
@@ -150,13 +151,21 @@ impl Site {
                 Arc::clone(&world.mail) as _,
             )),
         ];
+        let seen = |inner| {
+            Arc::new(SeenConsumer {
+                inner,
+                lanes: Hand::Lane(index, life),
+                clock: clock.clone(),
+                auditor: world.auditor.clone(),
+            }) as Arc<dyn Consumer>
+        };
         let relay = Relay::new(RelayArguments {
             book: Arc::new(world.book.clone()),
             journal: Arc::clone(&journal),
             tails: tails.clone(),
             clock: clock.clone(),
             views: vec![Arc::new(world.ledger.clone())],
-            consumers,
+            consumers: consumers.into_iter().map(seen).collect(),
         });
         let heart = Heart::start(HeartArguments {
             node: name,

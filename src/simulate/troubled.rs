@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::auditor::Auditor;
 use crate::domain::{EntityId, Millis};
 use crate::relay::book::{Book, BookFault, MemoryBook, Move, Moved, Standing};
 use crate::relay::dead_letter::{DeadLetter, LetterCount, LetterFilter, LetterState, NewLetter};
@@ -15,13 +16,24 @@ use crate::relay::dead_letter::{DeadLetter, LetterCount, LetterFilter, LetterSta
 const GIVEN_UP: Duration = Duration::from_millis(500);
 
 /// A book that can be out of reach.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TroubledBook {
     inner: Arc<MemoryBook>,
     down: Arc<AtomicBool>,
+    auditor: Auditor,
 }
 
 impl TroubledBook {
+    /// A book whose letters the auditor hears of.
+    #[must_use]
+    pub fn heard_by(auditor: &Auditor) -> Self {
+        Self {
+            inner: Arc::default(),
+            down: Arc::default(),
+            auditor: auditor.clone(),
+        }
+    }
+
     /// Takes it out of reach, or back.
     pub fn down(&self, down: bool) {
         self.down.store(down, Relaxed);
@@ -50,7 +62,9 @@ impl Book for TroubledBook {
     }
 
     async fn bury(&self, letter: &NewLetter) -> Result<(), BookFault> {
-        self.reach().await?.bury(letter).await
+        self.reach().await?.bury(letter).await?;
+        self.auditor.buried(letter);
+        Ok(())
     }
 
     async fn is_blocked(&self, consumer: &str, entity: &EntityId) -> Result<bool, BookFault> {

@@ -4,7 +4,8 @@
 //! its own: a stock is a table of holds ([`stock`]), an order ([`order`]) a list of what came before what
 //! ([`course`]), what it must look like then ([`portrait`]) and what is to be mailed of it ([`news`]), a cart a
 //! list of lines ([`cart`]; the shopper keeps another), a product what it was last said to be ([`product`]). What
-//! an operation commits must be what was asked ([`asked`]). An answer is possible if it shows a committed state that was true at some
+//! an operation commits must be what was asked ([`asked`]), and what the relay hands out is that, in order
+//! ([`delivery`]). An answer is possible if it shows a committed state that was true at some
 //! moment between the question and the answer.
 
 mod asked;
@@ -12,6 +13,7 @@ mod books;
 mod cart;
 mod course;
 mod news;
+pub mod delivery;
 mod order;
 mod portrait;
 mod product;
@@ -25,6 +27,7 @@ use tokio::sync::watch;
 
 use self::books::Books;
 pub use self::news::News;
+use self::delivery::DeliveryBook;
 use super::trace::Trace;
 use crate::actors::Hosted;
 use crate::cluster::{Answer, Ask};
@@ -67,6 +70,7 @@ pub(super) fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Res
 #[derive(Clone)]
 pub struct Auditor {
     books: Arc<Mutex<Books>>,
+    deliveries: Arc<Mutex<DeliveryBook>>,
     found: watch::Sender<Option<Violation>>,
     trace: Trace,
 }
@@ -83,6 +87,7 @@ impl Auditor {
     pub fn new(journal: &MemoryJournal, trace: &Trace) -> Self {
         Self {
             books: Arc::new(Mutex::new(Books::new(journal))),
+            deliveries: Arc::default(),
             found: watch::Sender::new(None),
             trace: trace.clone(),
         }
@@ -97,6 +102,10 @@ impl Auditor {
 
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn deliveries(&self) -> MutexGuard<'_, DeliveryBook> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raises a violation; the first one counts.
