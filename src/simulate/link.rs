@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::auditor::{Auditor, Violation};
+use super::auditor::{Auditor, Violation, message::Arrival};
 use super::trace::Trace;
-use super::ways::Ways;
+use super::ways::{Ways, sends};
 use crate::clock::Clock;
 use crate::cluster::wire::{Envelope, Returned};
 use crate::cluster::{LinkFault, RegionLink};
@@ -95,7 +95,13 @@ impl std::fmt::Debug for SimLink {
 
 impl SimLink {
     /// Brings a message there after `delay`, has it answered, and brings the answer back.
-    async fn deliver(self, to: usize, message: Bytes, delay: Duration) -> Result<Bytes, LinkFault> {
+    async fn deliver(
+        self,
+        to: usize,
+        message: Bytes,
+        sent: Instant,
+        delay: Duration,
+    ) -> Result<Bytes, LinkFault> {
         let now = || self.clock.instant();
         let cut = || self.cables.are_parted(self.from, to, now());
         if cut() {
@@ -112,12 +118,15 @@ impl SimLink {
         };
         way.clock.thawed().await;
         let envelope = Envelope::decode(&message);
-        let held = envelope.as_ref().ok().and_then(|it| way.region.epoch(it.shard));
+        let arrival = envelope.as_ref().ok().map(|envelope| {
+            let held = way.region.epoch(envelope.shard);
+            self.auditor.arrived(to, envelope, sent, held, way.clock.boot())
+        });
         let answer = way.region.receive(&message).await;
-        way.clock.thawed().await;
-        if let Ok(envelope) = &envelope {
-            self.check(to, envelope, held.map_or(0, |epoch| epoch.0), &answer);
+        if let Some(arrival) = &arrival {
+            self.check(arrival, &answer);
         }
+        way.clock.thawed().await;
         tokio::time::sleep(self.pace()).await;
         if cut() {
             return lost("the nodes were parted before the answer");
@@ -134,8 +143,9 @@ impl SimLink {
         Duration::from_micros(self.dice.random_below(most))
     }
 
-    /// What was sent to one epoch must not be decided under another.
-    fn check(&self, to: usize, envelope: &Envelope, held: i64, answer: &Bytes) {
+    /// The auditor hears what came of a message.
+    fn check(&self, arrival: &Arrival<'_>, answer: &Bytes) {
+        let Arrival { to, envelope, .. } = arrival;
         let Ok(outcome) = Returned::decode(answer).map(|returned| returned.outcome) else {
             return self.auditor.accuse(Violation {
                 invariant: "I5",
@@ -149,15 +159,7 @@ impl SimLink {
             envelope.epoch,
             outcome.name()
         ));
-        if outcome.was_decided() && envelope.epoch.0 != held {
-            self.auditor.accuse(Violation {
-                invariant: "I5",
-                what: format!(
-                    "n{to} holds shard {} at epoch {held} and decided for {} what was sent to epoch {}",
-                    envelope.shard, envelope.entity, envelope.epoch
-                ),
-            });
-        }
+        self.auditor.returned(arrival, &outcome);
     }
 
     /// Delivers in the background: whoever sent it may stop waiting, and it arrives all the same.
@@ -165,9 +167,10 @@ impl SimLink {
         &self,
         to: usize,
         message: &Bytes,
+        sent: Instant,
         delay: Duration,
     ) -> tokio::task::JoinHandle<Result<Bytes, LinkFault>> {
-        tokio::spawn(self.clone().deliver(to, message.clone(), delay))
+        tokio::spawn(self.clone().deliver(to, message.clone(), sent, delay))
     }
 }
 
@@ -179,6 +182,12 @@ impl RegionLink for SimLink {
             .strip_prefix('n')
             .and_then(|n| n.parse().ok())
             .ok_or_else(unknown)?;
+        let sent = self.clock.instant();
+        if let Ok(envelope) = Envelope::decode(&message) {
+            let before = sends(envelope.trace, envelope.attempt);
+            let there = self.ways.through(to).map(|way| way.clock.boot());
+            self.auditor.sent(&envelope, before, there);
+        }
         self.clock.thawed().await;
         let fate = if self.cables.are_rough(self.clock.instant()) {
             self.dice.random_below(8)
@@ -190,22 +199,22 @@ impl RegionLink for SimLink {
         let answer = match fate {
             0 => None,
             1 => {
-                self.send(to, &message, Duration::ZERO);
+                self.send(to, &message, sent, Duration::ZERO);
                 None
             }
             2 => {
-                self.send(to, &message, late(most));
+                self.send(to, &message, sent, late(most));
                 None
             }
             3 => {
-                self.send(to, &message, late(most));
-                Some(self.send(to, &message, Duration::ZERO))
+                self.send(to, &message, sent, late(most));
+                Some(self.send(to, &message, sent, Duration::ZERO))
             }
             4 => {
-                self.send(to, &message, late(30));
-                Some(self.send(to, &message, Duration::ZERO))
+                self.send(to, &message, sent, late(30));
+                Some(self.send(to, &message, sent, Duration::ZERO))
             }
-            _ => Some(self.send(to, &message, Duration::ZERO)),
+            _ => Some(self.send(to, &message, sent, Duration::ZERO)),
         };
         let answer = match answer {
             Some(answer) => answer

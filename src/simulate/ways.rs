@@ -1,9 +1,11 @@
 //! The ways into the shop: through any node that is up.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::actors::Hosted;
 use crate::clock::Clock;
@@ -12,6 +14,19 @@ use crate::domain::{EntityId, Shard};
 
 /// Between looks for a node that is up.
 const BEAT: Duration = Duration::from_millis(20);
+
+tokio::task_local! {
+    /// The newest message of the question that is asked in this task, and its number.
+    static ASKED: Cell<Option<(Uuid, u32)>>;
+}
+
+/// The question that is asked in this task sends another message; says which one came before.
+pub(super) fn sends(name: Uuid, number: u32) -> Option<(Uuid, u32)> {
+    ASKED
+        .try_with(|asked| asked.replace(Some((name, number))))
+        .ok()
+        .flatten()
+}
 
 /// The way through one node. While the node stands still, nobody gets in or out.
 #[derive(Clone, Debug)]
@@ -35,7 +50,8 @@ impl Way {
     ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
         let _inside = self.inside.token();
         self.clock.thawed().await;
-        let answer = self.region.ask::<E>(entity, ask).await;
+        let question = self.region.ask::<E>(entity, ask);
+        let answer = ASKED.scope(Cell::default(), question).await;
         self.clock.thawed().await;
         answer
     }
@@ -44,7 +60,8 @@ impl Way {
     pub async fn read<E: Hosted>(&self, entity: &EntityId) -> Result<Answer<E::View>, AskError<E::Refusal>> {
         let _inside = self.inside.token();
         self.clock.thawed().await;
-        let answer = self.region.read::<E>(entity).await;
+        let question = self.region.read::<E>(entity);
+        let answer = ASKED.scope(Cell::default(), question).await;
         self.clock.thawed().await;
         answer
     }

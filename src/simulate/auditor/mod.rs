@@ -5,7 +5,8 @@
 //! ([`course`]), what it must look like then ([`portrait`]) and what is to be mailed of it ([`news`]), a cart a
 //! list of lines ([`cart`]; the shopper keeps another), a product what it was last said to be ([`product`]). What
 //! an operation commits must be what was asked ([`asked`]), and what the relay hands out is that, in order
-//! ([`delivery`]). An answer is possible if it shows a committed state that was true at some
+//! ([`delivery`]); what nodes say to one another is looked at while its sender waits, and once ([`message`]). An
+//! answer is possible if it shows a committed state that was true at some
 //! moment between the question and the answer.
 
 mod asked;
@@ -14,6 +15,7 @@ mod cart;
 mod course;
 mod news;
 pub mod delivery;
+pub mod message;
 mod order;
 mod portrait;
 mod product;
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 use self::books::Books;
 pub use self::news::News;
 use self::delivery::DeliveryBook;
+use self::message::MessageBook;
 use super::trace::Trace;
 use crate::actors::Hosted;
 use crate::cluster::{Answer, Ask};
@@ -71,6 +74,7 @@ pub(super) fn broken<T>(invariant: &'static str, what: impl Into<String>) -> Res
 pub struct Auditor {
     books: Arc<Mutex<Books>>,
     deliveries: Arc<Mutex<DeliveryBook>>,
+    messages: Arc<Mutex<MessageBook>>,
     found: watch::Sender<Option<Violation>>,
     trace: Trace,
 }
@@ -88,6 +92,7 @@ impl Auditor {
         Self {
             books: Arc::new(Mutex::new(Books::new(journal))),
             deliveries: Arc::default(),
+            messages: Arc::default(),
             found: watch::Sender::new(None),
             trace: trace.clone(),
         }
@@ -106,6 +111,10 @@ impl Auditor {
 
     fn deliveries(&self) -> MutexGuard<'_, DeliveryBook> {
         self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn messages(&self) -> MutexGuard<'_, MessageBook> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Raises a violation; the first one counts.
