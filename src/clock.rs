@@ -127,6 +127,8 @@ fn micros(duration: Duration) -> i64 {
 struct Simulated {
     random: u64,
     jump_ms: i64,
+    /// What the boot clock showed at the origin.
+    up: Duration,
     /// Until when the process that lives by this clock stands still.
     frozen_until: Option<Instant>,
 }
@@ -147,6 +149,7 @@ impl Clock {
             state: Mutex::new(Simulated {
                 random: seed,
                 jump_ms: 0,
+                up: Duration::ZERO,
                 frozen_until: None,
             }),
         }))
@@ -172,7 +175,7 @@ impl Clock {
     pub fn boot(&self) -> Duration {
         match &*self.0 {
             Source::System(_) => boot(),
-            Source::Simulated { origin, .. } => origin.elapsed(),
+            Source::Simulated { origin, state, .. } => lock(state).up + origin.elapsed(),
         }
     }
 
@@ -187,6 +190,16 @@ impl Clock {
         if let Source::Simulated { state, .. } = &*self.0 {
             lock(state).jump_ms += by_ms;
         }
+    }
+
+    /// The machine of a simulated clock has been up for so long already: the boot clocks of two machines
+    /// have nothing to do with each other.
+    #[must_use]
+    pub fn up_for(self, up: Duration) -> Self {
+        if let Source::Simulated { state, .. } = &*self.0 {
+            lock(state).up = up;
+        }
+        self
     }
 
     /// Waits for `duration` on the monotonic clock.
@@ -318,6 +331,12 @@ mod tests {
         clock.freeze(Duration::ZERO);
         clock.sleep(Duration::from_secs(1)).await;
         assert_eq!(clock.boot(), Duration::from_secs(6));
+        let before = clock.now();
+        assert_eq!(
+            clock.up_for(Duration::from_secs(90)).boot(),
+            Duration::from_secs(96)
+        );
+        assert_eq!(before, Millis(6_000));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::auditor::Violation;
 use super::delivery::by_operator;
 use super::plan::Mishap;
 use super::provider::Mood;
-use super::site::{Site, World};
+use super::site::{PLACES, Site, World};
 use super::watch::watch;
 use super::ways::Ways;
 use crate::domain::Shard;
@@ -25,6 +25,11 @@ const AFTERMATH: Duration = Duration::from_secs(4);
 
 /// How long a node that leaves serves who is already inside: longer than a question may take.
 const DRAIN_LIMIT: Duration = Duration::from_secs(6);
+
+/// Longer than a node's place counts once it is not heard of: by so much.
+const RETURN: Duration = Duration::from_millis(1_500);
+/// How many claims of each shard are not heard of when they are lost.
+const CLAIMS_LOST: u16 = 4;
 
 /// How long nodes that have crashed take to be gone.
 const END: Duration = Duration::from_millis(10);
@@ -259,6 +264,23 @@ impl Fleet {
             Mishap::BookDown(long) => {
                 self.world.book.down(true);
                 self.plan(long, Turn::BookUp);
+            }
+            Mishap::JoinLate(index, late) => {
+                if let Some(site) = &self.sites[index] {
+                    site.wire.delay_join(late);
+                }
+                // It joins again when it has lost its place.
+                Box::pin(self.befall(Mishap::CutOff(index, PLACES.ttl + RETURN))).await;
+            }
+            Mishap::ClaimsLost(index, down) => {
+                for (other, site) in self.sites.iter().enumerate() {
+                    if let Some(site) = site.as_ref().filter(|_| other != index) {
+                        for _ in 0..CLAIMS_LOST * self.world.plan.shards {
+                            site.wire.inner().inject(Fault::ClaimLost);
+                        }
+                    }
+                }
+                Box::pin(self.befall(Mishap::Leave(index, down))).await;
             }
             Mishap::Part(one, other, long) => {
                 self.world

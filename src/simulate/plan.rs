@@ -144,6 +144,10 @@ pub enum Mishap {
     Redrive(usize),
     /// Two operators redrive the dead letters at the same time.
     RedriveTogether(usize, usize),
+    /// A node loses its place and joins again; it hears so late that it has, and of nothing else for a while.
+    JoinLate(usize, Duration),
+    /// A node gives back its shards, leaves, and comes back while the others do not hear that they have them.
+    ClaimsLost(usize, Duration),
     /// The relay's book cannot be reached.
     BookDown(Duration),
 }
@@ -391,7 +395,9 @@ fn draw_mishap_between(dice: &Clock, nodes: usize) -> Mishap {
     let below = |bound: u64| dice.random_below(bound);
     let node = || index(below(nodes as u64));
     let millis = |least: u64, most: u64| Duration::from_millis(least + below(most - least));
-    match below(20) {
+    match below(22) {
+        20 => Mishap::JoinLate(node(), millis(500, 2_900)),
+        21 => Mishap::ClaimsLost(node(), millis(0, 1_500)),
         0..5 => Mishap::Freeze(node(), millis(200, 9_000)),
         5..8 => {
             let one = node();

@@ -25,6 +25,10 @@ const GIVEN_UP: Duration = Duration::from_millis(300);
 /// The longest the answer to a heartbeat is late, now and then, in milliseconds.
 const SLOW_BEAT: u64 = 900;
 
+/// How long a node that has joined late goes on, and for how long it hears nothing then.
+const JOINED: Duration = Duration::from_millis(400);
+const CUT: Duration = Duration::from_secs(5);
+
 /// One node's wire to the journal.
 #[derive(Clone, Debug)]
 pub struct SeenJournal {
@@ -36,6 +40,7 @@ pub struct SeenJournal {
     ways: Ways,
     cut: Arc<AtomicBool>,
     glitch: Arc<Mutex<Glitch>>,
+    late_join: Arc<Mutex<Option<LateJoin>>>,
 }
 
 /// What befalls a node's clock when the node has written something.
@@ -45,6 +50,15 @@ struct Glitch {
     armed: Option<(&'static str, i64, Duration)>,
     /// By how much the clock is wrong because of it.
     off: i64,
+}
+
+/// What befalls a node when it joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LateJoin {
+    /// The answer is so late, and little else is heard after it.
+    Armed(Duration),
+    /// The answer was heard; the wire is about to be cut.
+    Heard,
 }
 
 impl SeenJournal {
@@ -60,6 +74,7 @@ impl SeenJournal {
             ways: Ways::default(),
             cut: Arc::default(),
             glitch: Arc::default(),
+            late_join: Arc::default(),
         }
     }
 
@@ -82,6 +97,41 @@ impl SeenJournal {
     /// No clock jumps any more, and none jumps back.
     pub fn steady(&self) {
         *self.glitches() = Glitch::default();
+        *self.late_joins() = None;
+    }
+
+    /// The next time the node joins, that counts at once and its answer is so late; soon after it the wire is
+    /// cut for a while.
+    pub fn delay_join(&self, late: Duration) {
+        *self.late_joins() = Some(LateJoin::Armed(late));
+    }
+
+    fn late_joins(&self) -> MutexGuard<'_, Option<LateJoin>> {
+        self.late_join.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node has joined: it hears of it late, and of little else, if that was to be.
+    async fn linger(&self) {
+        let late = match *self.late_joins() {
+            Some(LateJoin::Armed(late)) => late,
+            _ => return,
+        };
+        self.clock.sleep(late).await;
+        if self.late_joins().replace(LateJoin::Heard).is_none() {
+            // Everything has healed meanwhile.
+            *self.late_joins() = None;
+            return;
+        }
+        let wire = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(JOINED).await;
+            let cut = wire.late_joins().take() == Some(LateJoin::Heard);
+            if cut {
+                wire.cut(true);
+                tokio::time::sleep(CUT).await;
+                wire.cut(false);
+            }
+        });
     }
 
     fn glitches(&self) -> MutexGuard<'_, Glitch> {
@@ -157,7 +207,11 @@ impl Journal for SeenJournal {
     }
 
     async fn join(&self, owner: &str, ttl: Duration, takeover: Takeover) -> Result<Members, JournalFault> {
-        self.ask(self.inner.join(owner, ttl, takeover)).await
+        let members = self.ask(self.inner.join(owner, ttl, takeover)).await;
+        if members.is_ok() {
+            self.linger().await;
+        }
+        members
     }
 
     async fn beat(&self, owner: &str, ttl: Duration) -> Result<Members, JournalFault> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
+use super::BEGINNING;
 use super::auditor::{Auditor, delivery::Hand};
 use super::delivery::SeenConsumer;
 use super::link::{Cables, SimLink};
@@ -64,6 +65,9 @@ pub(super) const PLACES: MembershipSettings = MembershipSettings {
     renewal: Duration::from_millis(750),
 };
 
+/// The longest a node's machine had been up when everything began, in seconds.
+const UPTIME: u64 = 5 * 3_600;
+
 /// A running node.
 pub(super) struct Site {
     pub clock: Clock,
@@ -84,6 +88,10 @@ impl Site {
             world.plan.seed ^ (u64::try_from(index)? + 1) << 48 ^ life << 32,
             world.clock.now(),
         );
+        // A machine goes on when its node dies, and no two were started at the same time.
+        let uptime =
+            Clock::simulated(world.plan.seed ^ u64::try_from(index)?, BEGINNING).random_below(UPTIME);
+        let clock = clock.up_for(world.clock.boot() + Duration::from_secs(uptime));
         let wire = SeenJournal::new(
             world.journal.seen_by_another(),
             index,
