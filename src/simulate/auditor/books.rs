@@ -135,7 +135,7 @@ impl Books {
         for recorded in &fresh {
             self.cross_check(recorded)?;
         }
-        Ok(())
+        self.have_timers(&fresh)
     }
 
     fn enter(&mut self, recorded: &Recorded) -> Checked {
@@ -432,15 +432,7 @@ impl Books {
     /// Whether the journal has the timers that are needed, and no others.
     pub fn has_timers(&self, timers: &BTreeMap<EntityId, Millis>) -> Checked {
         for entity in self.histories.keys() {
-            let timer = timers.get(entity).copied();
-            let right = match entity.kind() {
-                Kind::Order => self.orders.deadline(entity) == timer,
-                Kind::Stock => self.stock.is_timer_right(entity, timer),
-                Kind::Cart | Kind::Product | Kind::Unknown => timer.is_none(),
-            };
-            if !right {
-                return broken("I5", format!("{entity} has a timer at {timer:?} in the journal"));
-            }
+            self.has_timer(entity, timers.get(entity).copied())?;
         }
         Ok(())
     }

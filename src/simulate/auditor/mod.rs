@@ -20,6 +20,7 @@ mod order;
 mod portrait;
 mod product;
 mod stock;
+mod timer;
 
 use std::collections::BTreeMap;
 use std::fmt;
