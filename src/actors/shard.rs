@@ -280,7 +280,12 @@ impl ShardState {
         Ok(())
     }
 
+    /// Starts a resident that has failed. The shard may have been taken anew since: then it was started with all
+    /// others, and a second one would do everything a second time.
     async fn readmit(&mut self, index: usize) -> Result<(), Failure> {
+        if self.residents.values().any(|(running, _)| *running == index) {
+            return Ok(());
+        }
         if let (Some(_), Some(tenancy), Some(resident)) =
             (self.hold.owned(), &self.tenancy, self.with.residents.get(index))
         {

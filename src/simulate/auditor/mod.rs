@@ -6,16 +6,16 @@
 //! list of lines ([`cart`]; the shopper keeps another), a product what it was last said to be ([`product`]). What
 //! an operation commits must be what was asked ([`asked`]), and what the relay hands out is that, in order
 //! ([`delivery`]); what nodes say to one another is looked at while its sender waits, and once ([`message`]). An
-//! answer is possible if it shows a committed state that was true at some
-//! moment between the question and the answer.
+//! answer is possible if it shows a committed state that was true at some moment between the question and the
+//! answer.
 
 mod asked;
 mod books;
 mod cart;
 mod course;
-mod news;
 pub mod delivery;
 pub mod message;
+mod news;
 mod order;
 mod portrait;
 mod product;
@@ -29,9 +29,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use self::books::Books;
-pub use self::news::News;
 use self::delivery::DeliveryBook;
 use self::message::MessageBook;
+pub use self::news::News;
 use super::trace::Trace;
 use crate::actors::Hosted;
 use crate::cluster::{Answer, Ask};
