@@ -30,6 +30,7 @@ pub mod import;
 pub mod inspect;
 pub mod journal;
 pub mod load;
+pub mod machine;
 pub mod node;
 pub mod provider;
 pub mod relay;

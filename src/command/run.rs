@@ -15,8 +15,8 @@ use crate::accounts::DemoAccount;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::embedded::{self, Embedded};
-use crate::http::sockets::allow_open_files;
 use crate::journal::migrate::migrate as migrate_schema;
+use crate::machine::allow_open_files;
 use crate::node::{Node, Plan};
 
 /// Files that a node has open besides its clients': its database's connections, its log, what it watches.

@@ -1,9 +1,8 @@
-//! How many may be at the door: connections that wait to be accepted, and files a process may have open.
+//! The door itself: how many connections may wait to be accepted.
 
 use std::io;
 use std::net::SocketAddr;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// How many connections may be made before they are accepted. One too many is not refused: its first packet is
@@ -24,23 +23,6 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// Lets this process have as many files open, and so connections, as the machine allows: the usual soft limit of
-/// 1,024 is far below the hard one. Returns how many that is; `None` is no limit.
-pub fn allow_open_files() -> Option<u64> {
-    let limit = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    match setrlimit(Resource::Nofile, most) {
-        Ok(()) => limit.maximum,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-            limit.current
-        }
-    }
 }
 
 #[cfg(test)]
@@ -65,14 +47,5 @@ mod tests {
         // Nobody is accepted: one for whom there is no room would wait for ever.
         let all = try_join_all((0..400.min(most)).map(|_| TcpStream::connect(address)));
         timeout(Duration::from_secs(60), all).await.unwrap().unwrap();
-    }
-
-    #[test]
-    fn files_may_be_open_up_to_the_hard_limit() {
-        assert_eq!(allow_open_files(), getrlimit(Resource::Nofile).maximum);
-        assert_eq!(
-            getrlimit(Resource::Nofile).current,
-            getrlimit(Resource::Nofile).maximum
-        );
     }
 }

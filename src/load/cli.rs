@@ -19,7 +19,7 @@ use super::shopper::described;
 use super::tally::per_second;
 use super::{LoadFault, Scenario, audit, prepare};
 use crate::clock::Clock;
-use crate::http::sockets::allow_open_files;
+use crate::machine::allow_open_files;
 
 /// How long a node that answers may take to become ready before a run.
 const READY_WITHIN: Duration = Duration::from_secs(15);

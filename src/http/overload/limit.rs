@@ -293,10 +293,7 @@ mod tests {
             longest,
             "nothing is known yet"
         );
-        assert_eq!(
-            [patience(10), patience(100), patience(200), patience(400)],
-            [955, 550, 100, 100]
-        );
+        assert_eq!([patience(10), patience(200), patience(400)], [955, 100, 100]);
         assert_eq!(Limit::new(512, SLOW).patience(Duration::ZERO), Duration::ZERO);
     }
 
