@@ -6,10 +6,11 @@
 //! those before shoppers who pay; of the classes whose calls take too long, the least important gives way
 //! first, and the others keep their places while it has any to give.
 //!
-//! Who finds its class full waits for a moment, in order, so that a short rush is only a little slower; the
-//! slower a class is by itself, the shorter ([`limit`]). A queue never stands: once one wait of a class was in vain, nobody of that class waits any more until
-//! [`QUIET`] has passed without anybody turned away; then a place that becomes free goes to whoever comes
-//! next. Who is turned away is told so at once and cheaply, on a connection that stays open.
+//! Who finds its class full waits for a moment, in order, so that a short rush is only a little slower;
+//! the slower a class is by itself, the shorter ([`limit`]). A queue never stands: once one wait of a
+//! class was in vain, nobody of that class waits any more until [`QUIET`] has passed without anybody
+//! turned away; then a place that becomes free goes to whoever comes next. Who is turned away is told so
+//! at once and cheaply, on a connection that stays open.
 //!
 //! A call whose body is still to come gives its place back until it is there ([`seat`]).
 //!

@@ -1,9 +1,10 @@
 //! How many calls of a class are worked on at once: as many as are still answered in time.
 //!
 //! Pure. Time comes in windows. While the typical call of a window takes no longer than it may, a limit
-//! that was reached rises (and doubles until the first that takes longer); when it takes longer, the limit falls to what the class's own pace can answer
-//! in time (Little's law: in flight = answered a second × seconds each). So it finds the size of whatever
-//! stands behind it, a processor or a slow neighbour, without being told, and follows when that changes.
+//! that was reached rises (and doubles until the first that takes longer); when it takes longer, the
+//! limit falls to what the class's own pace can answer in time (Little's law: in flight = answered a
+//! second × seconds each). So it finds the size of whatever stands behind it, a processor or a slow
+//! neighbour, without being told, and follows when that changes.
 //!
 //! What "longer" means has two parts, and the larger counts: what no shopper minds (`slow`), and three
 //! tenths longer than the class takes when it has the shop to itself, which is learnt.
