@@ -20,7 +20,7 @@ use crate::domain::order::Order;
 use crate::domain::product::Product;
 use crate::domain::stock::Stock;
 use crate::domain::{Entity, EntityId, Shard};
-use crate::journal::{Journal, Sequence, stored};
+use crate::journal::{Journal, JournalFault, Remembered, RequestKey, Sequence, stored};
 
 /// The activations of one kind.
 pub struct Directory<E: Hosted>(DashMap<EntityId, Address<EntityMessage<E>>>);
@@ -245,6 +245,14 @@ impl Directories {
         }
     }
 
+    /// What the journal remembers under a key.
+    ///
+    /// # Errors
+    /// When the journal does not answer.
+    pub async fn remembered(&self, key: RequestKey) -> Result<Option<Remembered>, JournalFault> {
+        self.journal.remembered(key).await
+    }
+
     /// See `Region::at` of the cluster.
     ///
     /// # Errors
@@ -254,7 +262,7 @@ impl Directories {
         entity: &EntityId,
         sequence: Sequence,
     ) -> Result<E, AskError<E::Refusal>> {
-        let unavailable = |fault: crate::journal::JournalFault| AskError::Unavailable {
+        let unavailable = |fault: JournalFault| AskError::Unavailable {
             shard: self.shard(entity),
             reason: fault.to_string(),
         };

@@ -2,7 +2,8 @@
 //!
 //! A region that has [`Routes`] to other nodes asks the entity's shard where it is: here, if its gate is
 //! open, else through the [link](RegionLink). A wrong address is answered with the right one, which is
-//! asked next. A message without an answer leaves a doubt; the same operation, asked again, settles it.
+//! asked next. A message without an answer leaves a doubt; the same operation, asked again, settles it,
+//! or what the journal remembers under its idempotency key.
 //!
 //! **Invariant:** *nothing was done* is said only if no attempt may have been. What was asked over the
 //! wire carries an operation id, so that a message that arrives twice is one command.

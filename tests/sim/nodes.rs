@@ -15,12 +15,16 @@ use globalshop::cluster::{
     Ask, AskError, LinkFault, Membership, MembershipArguments, MembershipSettings, Placement, Region,
     RegionLink, Routes,
 };
-use globalshop::domain::id::Sku;
+use globalshop::domain::cart::{self, Cart};
+use globalshop::domain::id::{CartId, Sku};
 use globalshop::domain::stock::{self, Levels, Stock};
 use globalshop::domain::{EntityId, Millis, ShardCount};
 use globalshop::journal::memory::{Fault, MemoryJournal};
-use globalshop::journal::{Epoch, Journal, Position, Sequence, TAKEOVER_MARGIN, Takeover};
+use globalshop::journal::{
+    Epoch, Journal, Position, Remember, RequestKey, Sequence, TAKEOVER_MARGIN, Takeover,
+};
 use globalshop::relay::Tails;
+use uuid::Uuid;
 
 const SETTINGS: MembershipSettings = MembershipSettings {
     takeover: Takeover::AfterExpiry,
@@ -372,6 +376,36 @@ async fn a_node_that_believes_a_shard_to_be_at_itself_finds_it_elsewhere() {
         assert_eq!(placement.known(shard), Some(known));
         assert_eq!(first.read(entity).await.unwrap().on_hand, 0);
         assert_eq!(first.add(entity, 5).await, Sequence(1));
+    }
+    first.heart.stop(Duration::ZERO).await;
+    second.heart.stop(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keyed_command_that_changes_nothing_is_known_again_when_its_answer_is_lost() {
+    let (clock, board) = (clock(), Switchboard::default());
+    let journal = journal(&clock);
+    let first = SimNode::start_linked("a", 1, journal.clone(), &clock, Some(&board)).await;
+    let second = SimNode::start_linked("b", 1, journal.seen_by_another(), &clock, Some(&board)).await;
+    settle(&[&first, &second], &clock).await;
+    for n in 1..=8 {
+        let cart = CartId(Uuid::from_u128(n)).entity();
+        let key = RequestKey([u8::try_from(n).unwrap(); 32]);
+        let remember = Remember { key, body: [7; 32] };
+        for node in [&first, &second] {
+            node.journal.inject(Fault::AnswerLost);
+        }
+        // The cart is empty already: only the answer is written.
+        let ask = Ask::new(cart::Command::Clear).remember(Some(remember));
+        let asked = clock.instant();
+        let answer = first.region.ask::<Cart>(&cart, ask).await.unwrap();
+        assert!(answer.repeated);
+        assert_eq!(answer.sequence, Sequence(0));
+        assert!(clock.instant() - asked < Duration::from_secs(2));
+        assert!(journal.remembered(key).await.unwrap().is_some());
+        for node in [&first, &second] {
+            node.journal.heal();
+        }
     }
     first.heart.stop(Duration::ZERO).await;
     second.heart.stop(Duration::ZERO).await;

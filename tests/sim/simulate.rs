@@ -8,8 +8,8 @@ use globalshop::simulate::{Plan, run};
 /// What shoppers do in each run.
 const STEPS: u32 = 60;
 /// Seeds that broke once, in runs too long for every day; docs/PROOF.md says how.
-const BROKE_ONCE: [u64; 9] = [
-    2_658, 16_187, 16_729, 21_390, 21_914, 63_548, 68_367, 84_394, 94_887,
+const BROKE_ONCE: [u64; 10] = [
+    2_658, 16_187, 16_729, 21_390, 21_914, 56_565, 63_548, 68_367, 84_394, 94_887,
 ];
 
 fn seeds(otherwise: u64) -> u64 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::receive::Seen;
@@ -47,6 +47,8 @@ struct Asked<'a, E: Hosted> {
     shard: Shard,
     /// The command; none for a read.
     ask: Option<Ask<E::Command>>,
+    /// An earlier try has done the command; what is left is to read what came of it.
+    done: bool,
     deadline: Instant,
     trace: Uuid,
 }
@@ -106,11 +108,12 @@ impl Routes {
         ask: Option<Ask<E::Command>>,
         patience: Duration,
     ) -> Answered<E> {
-        let question = Asked::<E> {
+        let mut question = Asked::<E> {
             local,
             entity,
             shard: local.shard(entity),
             ask,
+            done: false,
             deadline: self.clock.instant() + patience,
             trace: self.clock.new_id(),
         };
@@ -120,6 +123,11 @@ impl Routes {
         let mut hops = 0;
         let mut last = "no node is known that owns the shard".to_owned();
         for attempt in 1..=BUDGET {
+            if doubt.is_some()
+                && let Err(reason) = question.look_up().await
+            {
+                doubt = Some(reason);
+            }
             let known = advised.take().or_else(|| self.placement.known(question.shard));
             match self.once(&question, known, attempt).await {
                 Tried::Elsewhere(right) => {
@@ -137,6 +145,12 @@ impl Routes {
                 }
                 Tried::Ended(Err(AskError::Unknown { reason })) => last = reason,
                 Tried::Ended(Err(AskError::Overloaded { .. })) if doubt.is_some() => {}
+                Tried::Ended(Ok(answer)) => {
+                    return Ok(Answer {
+                        repeated: answer.repeated || question.done,
+                        ..answer
+                    });
+                }
                 Tried::Ended(ended) => return ended,
             }
             let pause = PAUSE + self.clock.backoff(attempt, PAUSE, PAUSE_LIMIT);
@@ -244,6 +258,25 @@ impl Routes {
 }
 
 impl<E: Hosted> Asked<'_, E> {
+    /// Looks whether a doubtful command is done. An entity that was replayed since knows the operations of its
+    /// events; what was only to be remembered, and changed nothing, only the journal knows.
+    async fn look_up(&mut self) -> Result<(), String> {
+        let Some(key) = self.ask.as_ref().and_then(|ask| ask.remember).map(|it| it.key) else {
+            return Ok(());
+        };
+        let found = timeout_at(self.deadline, self.local.remembered(key));
+        match found.await {
+            Ok(Ok(Some(_))) => {
+                self.ask = None;
+                self.done = true;
+                Ok(())
+            }
+            Ok(Ok(None)) => Ok(()),
+            Ok(Err(fault)) => Err(fault.to_string()),
+            Err(_) => Err("the journal did not say in time whether it remembers the command".to_owned()),
+        }
+    }
+
     fn unavailable(&self, reason: String) -> AskError<E::Refusal> {
         AskError::Unavailable {
             shard: self.shard,
