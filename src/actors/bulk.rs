@@ -2,10 +2,11 @@
 //! waking an actor for each.
 //!
 //! The shard reserves the entities first, so none of them can be activated meanwhile; the others,
-//! which are active, are asked the ordinary way. The lane yields: it waits while the writer has a
-//! queue, and for each batch before the next.
+//! which are active, are asked the ordinary way; so are those of which an activation has left something
+//! with the writer when it ended, for what the journal has of them is old. The lane yields: it waits while
+//! the writer has a queue, and for each batch before the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -131,9 +132,13 @@ impl Bulk {
             .map(|(_, command)| command.entity.clone())
             .collect();
         let reservation = self.reserve(shard, entities).await?;
+        let mut free: HashSet<EntityId> = reservation.entities.iter().cloned().collect();
+        for entity in self.busy(shard, reservation.entities.clone()).await? {
+            free.remove(&entity);
+        }
         let (free, active): (Vec<_>, Vec<_>) = commands
             .into_iter()
-            .partition(|(_, command)| reservation.entities.contains(&command.entity));
+            .partition(|(_, command)| free.contains(&command.entity));
         let mut outcomes = self.write::<E>(shard, reservation.epoch, free).await;
         drop(reservation);
         for (index, command) in active {
@@ -163,6 +168,27 @@ impl Bulk {
         })
     }
 
+    /// Those of reserved entities of which something is still queued or under way.
+    async fn busy(&self, shard: Shard, entities: Vec<EntityId>) -> Result<HashSet<EntityId>, String> {
+        const RESTARTING: &str = "the writer is restarting";
+        let (writer, _) = self.writer(shard);
+        let (reply, busy) = tokio::sync::oneshot::channel();
+        let told = writer
+            .load_full()
+            .is_some_and(|writer| writer.tell(PersistenceMessage::Busy { entities, reply }));
+        if !told {
+            return Err(RESTARTING.to_owned());
+        }
+        let busy = tokio::time::timeout(STEP_LIMIT, busy)
+            .await
+            .map_err(|_| "the writer did not answer in time")?;
+        Ok(busy.map_err(|_| RESTARTING)?)
+    }
+
+    fn writer(&self, shard: Shard) -> &Writer {
+        &self.writers[usize::from(shard.0) % self.writers.len()]
+    }
+
     /// Loads, decides and writes reserved entities of one shard.
     async fn write<E: Hosted>(
         &self,
@@ -182,7 +208,7 @@ impl Bulk {
                 return commands.into_iter().map(failed).collect();
             }
         };
-        let (writer, load) = &self.writers[usize::from(shard.0) % self.writers.len()];
+        let (writer, load) = self.writer(shard);
         while load.queued.load(Relaxed) > YIELD_ABOVE {
             self.clock.sleep(Duration::from_millis(2)).await;
         }
@@ -291,19 +317,34 @@ impl Bulk {
         Ok(Some((append, done)))
     }
 
+    /// Asks an entity that is active the ordinary way. What it did is told by how far it has come.
     async fn ask<E: Hosted>(&self, command: BulkCommand<E>) -> Outcome<E> {
-        if command.only_new {
-            return Ok(Done::Same);
-        }
-        match self
+        let BulkCommand {
+            entity,
+            command,
+            only_new,
+        } = command;
+        let told = |error: AskError<E::Refusal>| match error {
+            AskError::Refused(refusal) => BulkError::Refused(refusal),
+            error => BulkError::Fault(error.to_string()),
+        };
+        let patience = Ask::<E::Command>::PATIENCE;
+        let before = self
             .directories
-            .ask::<E>(&command.entity, Ask::new(command.command))
+            .read::<E>(&entity, patience)
             .await
-        {
-            Ok(_) => Ok(Done::Changed),
-            Err(AskError::Refused(refusal)) => Err(BulkError::Refused(refusal)),
-            Err(error) => Err(BulkError::Fault(error.to_string())),
-        }
+            .map_err(told)?;
+        let after = match before.sequence {
+            Sequence(0) if only_new => self.directories.ask_new::<E>(&entity, command).await,
+            _ if only_new => return Ok(Done::Same),
+            _ => self.directories.ask::<E>(&entity, Ask::new(command)).await,
+        };
+        let after = after.map_err(told)?.sequence;
+        Ok(match before.sequence {
+            same if same == after => Done::Same,
+            Sequence(0) => Done::Created,
+            _ => Done::Changed,
+        })
     }
 }
 

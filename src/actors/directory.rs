@@ -140,8 +140,25 @@ impl Directories {
             operation: ask.operation,
             not_after: ask.not_after,
             remember: ask.remember,
+            only_new: false,
         };
         self.put(entity, question, ask.patience).await
+    }
+
+    /// Asks an entity only if it has no event yet; any other changes nothing, and shows what it is.
+    pub(super) async fn ask_new<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        command: E::Command,
+    ) -> Result<Answer<E::View>, AskError<E::Refusal>> {
+        let question = Question::<E> {
+            command: Some(command),
+            operation: None,
+            not_after: None,
+            remember: None,
+            only_new: true,
+        };
+        self.put(entity, question, Ask::<E::Command>::PATIENCE).await
     }
 
     /// See `Region::read` of the cluster.
@@ -158,6 +175,7 @@ impl Directories {
             operation: None,
             not_after: None,
             remember: None,
+            only_new: false,
         };
         self.put(entity, question, patience).await
     }

@@ -64,6 +64,8 @@ pub struct Question<E: Hosted> {
     pub not_after: Option<Millis>,
     /// The answer to remember.
     pub remember: Option<Remember>,
+    /// Whether it is to be done only by an entity that has no event yet; any other changes nothing.
+    pub only_new: bool,
 }
 
 /// What comes back.
@@ -305,6 +307,7 @@ impl<E: Hosted> EntityState<E> {
             Some(_) if question.operation.is_some_and(known) && !planted::is(Bug::OperationForgotten) => {
                 Ok(self.shown(true))
             }
+            Some(_) if question.only_new && self.sequence > Sequence(0) => Ok(self.shown(false)),
             Some(_) if question.not_after.is_some_and(|limit| now > limit) => Err(AskError::Expired),
             Some(command) => match self.state.decide(&command, now) {
                 Err(refusal) => Err(AskError::Refused(refusal)),

@@ -100,6 +100,13 @@ pub enum PersistenceMessage {
         /// Who wants to know.
         listener: Arc<dyn Listener>,
     },
+    /// Which of these entities have something queued or under way: what the journal has of them is old.
+    Busy {
+        /// Which are asked about.
+        entities: Vec<EntityId>,
+        /// Answered with those that are busy.
+        reply: oneshot::Sender<HashSet<EntityId>>,
+    },
     /// A statement has ended.
     Ended(Box<Statement>, Result<Vec<Shard>, WriteFault>),
     /// A load has ended.
@@ -160,7 +167,7 @@ impl Member for Persistence {
     type Arguments = PersistenceArguments;
     type State = PersistenceState;
 
-    const LABELS: &'static [&'static str] = &["adopt", "disown", "append", "load", "ended", "loaded"];
+    const LABELS: &'static [&'static str] = &["adopt", "disown", "append", "load", "busy", "ended", "loaded"];
 
     fn label(message: &PersistenceMessage) -> usize {
         match message {
@@ -168,8 +175,9 @@ impl Member for Persistence {
             PersistenceMessage::Disown(_) => 1,
             PersistenceMessage::Append { .. } => 2,
             PersistenceMessage::Load { .. } => 3,
-            PersistenceMessage::Ended(..) => 4,
-            PersistenceMessage::Loaded(..) => 5,
+            PersistenceMessage::Busy { .. } => 4,
+            PersistenceMessage::Ended(..) => 5,
+            PersistenceMessage::Loaded(..) => 6,
         }
     }
 
@@ -232,6 +240,11 @@ impl Member for Persistence {
                 // Its predecessor has ended, and all that it sent came before this.
                 state.refused.retain(|(_, refused)| *refused != entity);
                 state.loads.push(entity, listener);
+            }
+            PersistenceMessage::Busy { mut entities, reply } => {
+                entities.retain(|entity| state.loads.is_busy(entity));
+                // A bulk that does not wait any more reserves anew.
+                reply.send(entities.into_iter().collect()).ok();
             }
             PersistenceMessage::Ended(statement, result) => state.ended(*statement, result),
             PersistenceMessage::Loaded(asked, result) => state.loads.ended(asked, result),

@@ -10,6 +10,7 @@ use super::auditor::Violation;
 use super::delivery::by_operator;
 use super::plan::Mishap;
 use super::provider::Mood;
+use super::seen::Jolt;
 use super::site::{PLACES, Site, World};
 use super::watch::watch;
 use super::ways::Ways;
@@ -226,7 +227,12 @@ impl Fleet {
             }
             Mishap::Glitch(index, event, by_ms, long) => {
                 if let Some(site) = &self.sites[index] {
-                    site.wire.glitch(event, by_ms, long);
+                    site.wire.glitch(event, Jolt::Clock(by_ms), long);
+                }
+            }
+            Mishap::RoughWhen(index, event, long) => {
+                if let Some(site) = &self.sites[index] {
+                    site.wire.glitch(event, Jolt::Provider(Mood::Rough), long);
                 }
             }
             Mishap::RoughProvider(long) => {

@@ -15,6 +15,7 @@
 //! of the journal and the fault tests are for that.
 
 pub mod auditor;
+mod catalogue;
 mod delivery;
 mod fleet;
 mod link;

@@ -63,6 +63,8 @@ pub enum Step {
     Fill,
     /// The seller has a product, or changes it, at this price and in this way.
     Sell(Sale, i64),
+    /// The seller has a whole catalogue appended at about this price.
+    Import(i64),
     /// Empties the cart.
     Clear,
     /// Looks at the cart.
@@ -134,6 +136,8 @@ pub enum Mishap {
     Glitch(usize, &'static str, i64, Duration),
     /// The provider loses requests and answers, answers late, twice, or with what it knew before.
     RoughProvider(Duration),
+    /// The provider is as rough as soon as a node has written the next event of this name, for a while.
+    RoughWhen(usize, &'static str, Duration),
     /// The provider answers nothing.
     ProviderDown(Duration),
     /// No mail goes out.
@@ -318,6 +322,7 @@ fn draw_step(dice: &Clock, n: u32) -> Step {
         24 | 25 => Step::LookAtOrder,
         26 => Step::Adjust([3, 1, -1, -2][index(below(4))]),
         27 => Step::Wait(Duration::from_secs(below(240))),
+        28 if below(2) == 0 => Step::Import(price),
         _ => Step::Wait(Duration::from_millis(below(2_500))),
     }
 }
@@ -363,7 +368,11 @@ fn draw_mishap(dice: &Clock, nodes: usize, shards: u16) -> Mishap {
         26 | 27 if nodes > 1 => Mishap::Freeze(node(), millis(9_000)),
         26 | 27 => Mishap::Thief(u16::try_from(below(u64::from(shards))).unwrap_or(0)),
         28 => Mishap::ClockJump(node(), [3_600_000, 60_000, -60_000, -3_600_000][index(below(4))]),
-        29 | 30 => Mishap::RoughProvider(millis(20_000)),
+        29 => Mishap::RoughProvider(millis(20_000)),
+        30 => {
+            let event = ["refund_asked", "refund_asked", "refund_asked", "cancelled"][index(below(4))];
+            Mishap::RoughWhen(node(), event, millis(20_000))
+        }
         31 => Mishap::ProviderDown(Duration::from_secs([5, 30, 1_500][index(below(3))])),
         32 if below(3) == 0 => Mishap::MailDown(Duration::from_secs(900)),
         32 => Mishap::MailDown(millis(20_000)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::auditor::{Auditor, Violation};
+use super::provider::{Mood, Moods};
 use super::trace::Trace;
 use super::ways::Ways;
 use crate::clock::Clock;
@@ -39,17 +40,27 @@ pub struct SeenJournal {
     trace: Trace,
     ways: Ways,
     cut: Arc<AtomicBool>,
+    moods: Moods,
     glitch: Arc<Mutex<Glitch>>,
     late_join: Arc<Mutex<Option<LateJoin>>>,
 }
 
-/// What befalls a node's clock when the node has written something.
+/// What happens as soon as a node has written something.
 #[derive(Debug, Default)]
 struct Glitch {
-    /// What it waits for, by how many milliseconds the clock jumps then, and for how long.
-    armed: Option<(&'static str, i64, Duration)>,
+    /// What it waits for, what happens then, and for how long.
+    armed: Option<(&'static str, Jolt, Duration)>,
     /// By how much the clock is wrong because of it.
     off: i64,
+}
+
+/// What happens then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Jolt {
+    /// The node's clock jumps by so many milliseconds.
+    Clock(i64),
+    /// The provider has this mood.
+    Provider(Mood),
 }
 
 /// What befalls a node when it joins.
@@ -72,15 +83,18 @@ impl SeenJournal {
             auditor: auditor.clone(),
             trace: trace.clone(),
             ways: Ways::default(),
+            moods: Moods::default(),
             cut: Arc::default(),
             glitch: Arc::default(),
             late_join: Arc::default(),
         }
     }
 
-    /// Knowing of the other nodes: no shard is taken while one of them may still answer for it.
-    pub(super) fn beside(mut self, ways: &Ways) -> Self {
+    /// Knowing of the other nodes, for no shard is taken while one of them may still answer for it, and of the
+    /// provider.
+    pub(super) fn beside(mut self, ways: &Ways, moods: &Moods) -> Self {
         self.ways = ways.clone();
+        self.moods = moods.clone();
         self
     }
 
@@ -89,9 +103,9 @@ impl SeenJournal {
         self.cut.store(cut, Relaxed);
     }
 
-    /// Has the node's clock jump as soon as the next event of this name is written, and back after a while.
-    pub fn glitch(&self, event: &'static str, by_ms: i64, long: Duration) {
-        self.glitches().armed = Some((event, by_ms, long));
+    /// Has something happen as soon as the next event of this name is written, and end after a while.
+    pub(super) fn glitch(&self, event: &'static str, jolt: Jolt, long: Duration) {
+        self.glitches().armed = Some((event, jolt, long));
     }
 
     /// No clock jumps any more, and none jumps back.
@@ -138,10 +152,10 @@ impl SeenJournal {
         self.glitch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A batch was written: the clock jumps if it was waiting for that.
+    /// A batch was written: what was waiting for that happens.
     fn jolt(&self, batch: &Batch) {
         let mut glitch = self.glitches();
-        let Some((event, by_ms, long)) = glitch.armed else {
+        let Some((event, jolt, long)) = glitch.armed else {
             return;
         };
         let name = format!("\"event\":\"{event}\"");
@@ -150,17 +164,25 @@ impl SeenJournal {
             return;
         }
         glitch.armed = None;
-        glitch.off += by_ms;
+        self.trace.note(format_args!("n{}: {jolt:?}", self.node));
+        match jolt {
+            Jolt::Clock(by_ms) => {
+                glitch.off += by_ms;
+                self.clock.jump(by_ms);
+            }
+            Jolt::Provider(mood) => self.moods.set(mood),
+        }
         drop(glitch);
-        self.trace
-            .note(format_args!("the clock of n{} jumps by {by_ms} ms", self.node));
-        self.clock.jump(by_ms);
         let wire = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(long).await;
-            let mut glitch = wire.glitches();
-            let back = std::mem::take(&mut glitch.off);
-            wire.clock.jump(-back);
+            match jolt {
+                Jolt::Clock(_) => {
+                    let back = std::mem::take(&mut wire.glitches().off);
+                    wire.clock.jump(-back);
+                }
+                Jolt::Provider(_) => wire.moods.set(Mood::Good),
+            }
         });
     }
 

@@ -41,11 +41,11 @@ pub(super) struct Basket {
 pub(super) struct Shopper {
     number: usize,
     pub world: World,
-    ways: Ways,
+    pub ways: Ways,
     customer: CustomerId,
     pub basket: Basket,
-    /// What is in the cart of the guest the shopper also is.
-    pub guest: Basket,
+    /// What is in the carts of the guests the shopper also is: on the phone, and at the desk.
+    pub guests: [Basket; 2],
     orders: Vec<(OrderId, &'static str)>,
     asked: u64,
 }
@@ -72,7 +72,7 @@ impl Shopper {
             ways: ways.clone(),
             customer: CustomerId(customer),
             basket: Basket::default(),
-            guest: Basket::default(),
+            guests: Default::default(),
             orders: vec![],
             asked: 0,
         }
@@ -101,11 +101,14 @@ impl Shopper {
             Step::SetLine(sku, quantity, price) => self.set_line(sku, *quantity, *price, twice).await,
             // In a hurry it may stay as it is.
             Step::Clear => {
-                self.clear(false).await;
+                self.clear(None).await;
             }
             Step::Look => {
                 if let Some(answer) = self.read::<Cart>(&self.cart().entity()).await {
                     self.check_cart(&answer.view);
+                }
+                if self.every(2) {
+                    self.look_at_things().await;
                 }
             }
             Step::CheckOut(token) => self.check_out(token, twice).await,
@@ -142,11 +145,16 @@ impl Shopper {
             }
             // In a hurry it may stay as it is.
             Step::SetGuestLine(sku, quantity, price) => {
-                self.set_guest_line(sku, *quantity, *price).await;
+                let guest = usize::from(price % 3 == 0);
+                self.set_guest_line(guest, sku, *quantity, *price).await;
             }
-            Step::SignIn(again) => self.sign_in(*again).await,
+            Step::SignIn(again) => {
+                let guest = usize::from(self.world.clock.random_below(2) == 0);
+                self.sign_in(guest, *again).await;
+            }
             Step::Fill => self.fill().await,
             Step::Sell(how, price) => self.sell(*how, *price).await,
+            Step::Import(price) => self.import(*price).await,
             Step::Twice(_) => {}
         }
     }
@@ -155,9 +163,10 @@ impl Shopper {
         CartId::of(self.customer)
     }
 
-    /// The cart of the guest the shopper was before signing in.
-    pub const fn guest_cart(&self) -> CartId {
-        CartId::of(CustomerId(Uuid::from_u128(self.customer.0.as_u128() + 0x1000)))
+    /// The cart of a guest the shopper was before signing in.
+    pub const fn guest_cart(&self, guest: usize) -> CartId {
+        let apart = 0x1000 * (1 + guest as u128);
+        CartId::of(CustomerId(Uuid::from_u128(self.customer.0.as_u128() + apart)))
     }
 
     /// Every so many questions, without another throw of the dice.

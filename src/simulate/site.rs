@@ -99,7 +99,7 @@ impl Site {
             &world.auditor,
             &world.trace,
         )
-        .beside(&world.ways);
+        .beside(&world.ways, &world.moods);
         let journal: Arc<dyn Journal> = Arc::new(wire.clone());
         let directories = heart::directories(&journal, &clock);
         directories.hurry_snapshots(world.plan.snapshot_every);
@@ -215,6 +215,7 @@ impl Site {
         Way {
             region: self.region.clone(),
             clock: self.clock.clone(),
+            bulk: self.heart.bulk().clone(),
             door: true,
             inside: TaskTracker::new(),
         }

@@ -19,9 +19,12 @@ use crate::journal::{Journal as _, Remember, RequestKey};
 /// What everybody asks for under a key; what is in it does not matter here.
 const BODY: [u8; 32] = [7; 32];
 /// The product the seller changes.
-const PRODUCT: &str = "PLENTY-1";
+pub(super) const PRODUCT: &str = "PLENTY-1";
 /// The most SKUs a cart takes.
 const LINES: u32 = 100;
+/// How often, and how far apart, somebody looks whether an order has been paid.
+const PAYMENT_LOOKS: u32 = 12;
+const LOOK_PAUSE: Duration = Duration::from_millis(400);
 /// How soon somebody in a hurry must have an answer, in milliseconds.
 const HURRY: u64 = 40;
 
@@ -93,7 +96,7 @@ impl Shopper {
         }
     }
 
-    pub async fn set_guest_line(&mut self, sku: &str, quantity: u32, price: i64) -> bool {
+    pub async fn set_guest_line(&mut self, guest: usize, sku: &str, quantity: u32, price: i64) -> bool {
         let Ok(sku) = sku.parse::<Sku>() else {
             return false;
         };
@@ -103,18 +106,18 @@ impl Shopper {
             quoted: Money::eur(price),
         };
         let answer = self
-            .ask::<Cart>(&self.guest_cart().entity(), command, false)
+            .ask::<Cart>(&self.guest_cart(guest).entity(), command, false)
             .await;
         if answer.is_ok() {
-            self.guest.lines.insert(sku, (quantity, price));
+            self.guests[guest].lines.insert(sku, (quantity, price));
         }
         answer.is_ok()
     }
 
     /// The edge's way: read the guest's cart, take it over, give it up. `again`: it stopped before the last
-    /// step, and begins anew.
-    pub async fn sign_in(&mut self, again: bool) {
-        let guest = self.guest_cart();
+    /// step, and begins anew; the other guest may have signed in meanwhile.
+    pub async fn sign_in(&mut self, of: usize, again: bool) {
+        let guest = self.guest_cart(of);
         for begun in 0..=u32::from(again) {
             let Some(left) = self.read::<Cart>(&guest.entity()).await else {
                 return;
@@ -132,28 +135,31 @@ impl Shopper {
                 return;
             };
             if begun == 0 {
-                for (sku, (quantity, price)) in self.guest.lines.clone() {
+                for (sku, (quantity, price)) in self.guests[of].lines.clone() {
                     let line = self.basket.lines.entry(sku).or_insert((0, price));
                     line.0 = QUANTITY_LIMIT.min(line.0 + quantity);
                 }
             }
             self.check_cart(&answer.view);
             if again && begun == 0 {
+                if self.every(2) {
+                    Box::pin(self.sign_in(1 - of, false)).await;
+                }
                 continue;
             }
             let mut changed = self.world.clock.random_below(4) == 0;
             if changed {
                 // In another tab, meanwhile: what was not taken over must not be given up.
                 let price = 500 + i64::try_from(version).unwrap_or(0);
-                changed = self.set_guest_line(PRODUCT, 1, price).await;
+                changed = self.set_guest_line(of, PRODUCT, 1, price).await;
             }
             let give_up = cart::Command::GiveUp { version };
             match self.ask::<Cart>(&guest.entity(), give_up, false).await {
                 Ok(answer) => {
                     if answer.view.version == version + 1 && !changed {
-                        self.guest.lines.clear();
+                        self.guests[of].lines.clear();
                     }
-                    if answer.view.lines.len() != self.guest.lines.len() {
+                    if answer.view.lines.len() != self.guests[of].lines.len() {
                         self.accuse(
                             "I8",
                             format!("a guest's cart was given up: {:?}", answer.view.lines),
@@ -161,20 +167,20 @@ impl Shopper {
                     }
                 }
                 // The edge would try again at the next sign-in, and find that it was taken over.
-                Err(_) => while !self.clear(true).await {},
+                Err(_) => while !self.clear(Some(of)).await {},
             }
         }
     }
 
-    /// Empties the cart, or the guest's.
-    pub async fn clear(&mut self, of_guest: bool) -> bool {
-        let cart = if of_guest { self.guest_cart() } else { self.cart() };
+    /// Empties the cart, or a guest's.
+    pub async fn clear(&mut self, of: Option<usize>) -> bool {
+        let cart = of.map_or(self.cart(), |guest| self.guest_cart(guest));
         let cleared = self
             .ask::<Cart>(&cart.entity(), cart::Command::Clear, false)
             .await;
         if let Ok(answer) = &cleared {
-            if of_guest {
-                self.guest.lines.clear();
+            if let Some(guest) = of {
+                self.guests[guest].lines.clear();
             } else {
                 self.basket.lines.clear();
                 self.check_cart(&answer.view);
@@ -211,7 +217,7 @@ impl Shopper {
                 }
             }
         }
-        while !self.clear(false).await {}
+        while !self.clear(None).await {}
     }
 
     /// The seller's hands: what was done may be said again, by another click.
@@ -242,10 +248,21 @@ impl Shopper {
         }
     }
 
-    /// Has money given back; every third time that is said again, by another click.
+    /// Has money given back; every third time that is said again, by another click, and now and then more of it
+    /// while that is under way.
     pub async fn refund(&mut self, amount: i64, twice: bool) {
         let Some(order) = self.last_order() else { return };
-        let seen = self.read::<Order>(&order.entity()).await;
+        let mut seen = self.read::<Order>(&order.entity()).await;
+        // Two in three look first whether there is anything to give back.
+        let patience = if self.every(3) { 0 } else { PAYMENT_LOOKS };
+        for _ in 0..patience {
+            let placed = seen.as_ref().and_then(|seen| seen.view.placed());
+            if placed.is_none_or(|order| order.payment.refundable() > 0 || order.cancel_reason().is_some()) {
+                break;
+            }
+            self.world.clock.sleep(LOOK_PAUSE).await;
+            seen = self.read::<Order>(&order.entity()).await;
+        }
         let left = seen.as_ref().and_then(|seen| seen.view.placed());
         let amount = match (amount, left) {
             (0, Some(order)) => order.payment.refundable().max(1),
@@ -259,13 +276,19 @@ impl Shopper {
         {
             amount.currency = other;
         }
-        let refund = order::Command::Refund {
-            refund: RefundId(self.operation().0),
-            amount,
-            reason: format!("a scratch of {amount}"),
-        };
-        for _ in 0..=self.world.clock.random_below(3) / 2 {
-            self.order(refund.clone(), twice).await;
+        for part in 0..=self.world.clock.random_below(2) {
+            let more = if self.every(2) { part } else { 0 };
+            let refund = order::Command::Refund {
+                refund: RefundId(self.operation().0),
+                amount: Money {
+                    amount: amount.amount + i64::try_from(more).unwrap_or(0),
+                    ..amount
+                },
+                reason: format!("a scratch of {amount}"),
+            };
+            for _ in 0..=self.world.clock.random_below(3) / 2 {
+                self.order(refund.clone(), twice).await;
+            }
         }
     }
 
@@ -318,7 +341,8 @@ impl Shopper {
     }
 }
 
-fn details(sku: Sku) -> Details {
+/// What little there is to say of a thing.
+pub(super) fn details(sku: Sku) -> Details {
     Details {
         sku,
         slug: String::new(),

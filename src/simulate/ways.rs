@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::actors::Hosted;
+use crate::actors::bulk::{Bulk, BulkCommand, BulkError, Done};
 use crate::clock::Clock;
 use crate::cluster::{Answer, Ask, AskError, Region};
 use crate::domain::{EntityId, Shard};
@@ -35,6 +36,8 @@ pub(super) struct Way {
     pub region: Region,
     /// The node's clock.
     pub clock: Clock,
+    /// Its lane of bulk appends.
+    pub bulk: Bulk,
     /// Whether shoppers are let in: not any more at a node that is about to leave.
     pub door: bool,
     /// The questions that came in here and are not answered yet.
@@ -64,6 +67,18 @@ impl Way {
         let answer = ASKED.scope(Cell::default(), question).await;
         self.clock.thawed().await;
         answer
+    }
+
+    /// Appends to many entities at once, through this node.
+    pub async fn append<E: Hosted>(
+        &self,
+        commands: Vec<BulkCommand<E>>,
+    ) -> Vec<Result<Done, BulkError<E::Refusal>>> {
+        let _inside = self.inside.token();
+        self.clock.thawed().await;
+        let outcomes = self.bulk.apply(commands).await;
+        self.clock.thawed().await;
+        outcomes
     }
 }
 

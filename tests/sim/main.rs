@@ -10,6 +10,7 @@
     reason = "a test that cannot go on says so by panicking, and runs once"
 )]
 
+mod bulk;
 mod heart;
 mod letters;
 mod nodes;

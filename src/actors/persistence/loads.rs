@@ -40,6 +40,11 @@ impl Loads {
         }
     }
 
+    /// Whether appends of an entity are queued or under way.
+    pub fn is_busy(&self, entity: &EntityId) -> bool {
+        self.busy.contains_key(entity)
+    }
+
     /// Somebody wants an entity.
     pub fn push(&mut self, entity: EntityId, listener: Arc<dyn Listener>) {
         self.waiting.push_back((entity, listener));
@@ -53,7 +58,7 @@ impl Loads {
         let mut now = Vec::new();
         let mut later = VecDeque::new();
         for (entity, listener) in std::mem::take(&mut self.waiting) {
-            let busy = self.busy.contains_key(&entity) && !planted::is(Bug::OutrunsTheQueue);
+            let busy = self.is_busy(&entity) && !planted::is(Bug::OutrunsTheQueue);
             if now.len() < LOAD_BATCH && !busy {
                 now.push((entity, listener));
             } else {

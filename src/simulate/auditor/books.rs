@@ -365,7 +365,7 @@ impl Books {
     }
 
     /// Whether an entity that has come so far may do nothing about a command: not by what it says itself.
-    fn is_ignorable<E: Hosted>(&self, entity: &EntityId, at: Sequence, command: &E::Command) -> Checked {
+    pub fn is_ignorable<E: Hosted>(&self, entity: &EntityId, at: Sequence, command: &E::Command) -> Checked {
         let command: &dyn Any = command;
         let fine = if let Some(command) = command.downcast_ref() {
             self.orders

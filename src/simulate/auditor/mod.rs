@@ -5,12 +5,13 @@
 //! ([`course`]), what it must look like then ([`portrait`]) and what is to be mailed of it ([`news`]), a cart a
 //! list of lines ([`cart`]; the shopper keeps another), a product what it was last said to be ([`product`]). What
 //! an operation commits must be what was asked ([`asked`]), and what the relay hands out is that, in order
-//! ([`delivery`]); what nodes say to one another is looked at while its sender waits, and once ([`message`]). An
+//! ([`delivery`]); what is appended in bulk is judged by what it left ([`bulk`]); what nodes say to one another is looked at while its sender waits, and once ([`message`]). An
 //! answer is possible if it shows a committed state that was true at some moment between the question and the
 //! answer.
 
 mod asked;
 mod books;
+mod bulk;
 mod cart;
 mod course;
 pub mod delivery;
@@ -34,6 +35,7 @@ use self::message::MessageBook;
 pub use self::news::News;
 use super::trace::Trace;
 use crate::actors::Hosted;
+use crate::actors::bulk::{BulkCommand, Done};
 use crate::cluster::{Answer, Ask};
 use crate::domain::cart::Cart;
 use crate::domain::id::{OperationId, OrderId};
@@ -204,6 +206,16 @@ impl Auditor {
         let checked = books
             .observe()
             .and_then(|()| books.refused::<E>(entity, floor, command, refusal));
+        drop(books);
+        self.judge(checked);
+    }
+
+    /// A command of a bulk is done so. `floor`: what was committed when it was asked.
+    pub fn appended<E: Hosted>(&self, floor: Sequence, asked: &BulkCommand<E>, done: Done) {
+        let mut books = self.books();
+        let checked = books
+            .observe()
+            .and_then(|()| books.done_in_bulk::<E>(floor, asked, done));
         drop(books);
         self.judge(checked);
     }

@@ -9,7 +9,8 @@ use super::{Checked, broken};
 use crate::domain::id::OrderId;
 use crate::domain::stock::{Change, Event, HoldKey, Stage, Stock};
 use crate::domain::{Entity as _, EntityId, Millis};
-use crate::journal::{Recorded, stored};
+use crate::journal::{Recorded, Sequence, stored};
+use crate::simulate::catalogue::REASON;
 
 /// Where the units of one hold are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,12 @@ impl StockBook {
             return broken("I5", format!("{stock} says another time than it was decided"));
         }
         match &event.change {
+            Change::Adjusted { reason, .. } if reason == REASON && recorded.sequence > Sequence(1) => {
+                return broken(
+                    "I3",
+                    format!("{stock} was not new, and a catalogue gave it units"),
+                );
+            }
             Change::Adjusted { delta, .. } => {
                 *self.on_hand.entry(stock.clone()).or_default() += i128::from(*delta);
             }
