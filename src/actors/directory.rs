@@ -19,8 +19,8 @@ use crate::domain::cart::Cart;
 use crate::domain::order::Order;
 use crate::domain::product::Product;
 use crate::domain::stock::Stock;
-use crate::domain::{Entity, EntityId, Shard};
-use crate::journal::{Journal, JournalFault, Remembered, RequestKey, Sequence, stored};
+use crate::domain::{EntityId, Shard};
+use crate::journal::{Journal, JournalFault, Remembered, RequestKey};
 
 /// The activations of one kind.
 pub struct Directory<E: Hosted>(DashMap<EntityId, Address<EntityMessage<E>>>);
@@ -269,26 +269,5 @@ impl Directories {
     /// When the journal does not answer.
     pub async fn remembered(&self, key: RequestKey) -> Result<Option<Remembered>, JournalFault> {
         self.journal.remembered(key).await
-    }
-
-    /// See `Region::at` of the cluster.
-    ///
-    /// # Errors
-    /// [`AskError::Unavailable`] when the journal does not answer.
-    pub async fn at<E: Hosted>(
-        &self,
-        entity: &EntityId,
-        sequence: Sequence,
-    ) -> Result<E, AskError<E::Refusal>> {
-        let unavailable = |fault: JournalFault| AskError::Unavailable {
-            shard: self.shard(entity),
-            reason: fault.to_string(),
-        };
-        let mut state = E::default();
-        for recorded in self.journal.events(entity, sequence).await.map_err(unavailable)? {
-            let event = stored::decode::<E>(&recorded).map_err(unavailable)?;
-            <E as Entity>::apply(&mut state, &event);
-        }
-        Ok(state)
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use crate::actors::Hosted;
 use crate::actors::ask::{Answer, Ask, AskError};
 use crate::actors::directory::Directories;
-use crate::domain::{Entity, EntityId, Shard};
-use crate::journal::{Epoch, Sequence};
+use crate::domain::{EntityId, Shard};
+use crate::journal::Epoch;
 
 pub use self::route::Routes;
 pub use crate::actors::ask::PositionToken;
@@ -74,18 +74,6 @@ impl Region {
             None => self.directories.read::<E>(entity, PATIENCE).await,
             Some(routes) => Box::pin(routes.read::<E>(&self.directories, entity, PATIENCE)).await,
         }
-    }
-
-    /// What the entity showed when it was at `sequence`: replayed from its events.
-    ///
-    /// # Errors
-    /// [`AskError::Unavailable`] when the journal does not answer.
-    pub async fn at<E: Hosted>(
-        &self,
-        entity: &EntityId,
-        sequence: Sequence,
-    ) -> Result<E, AskError<<E as Entity>::Refusal>> {
-        self.directories.at::<E>(entity, sequence).await
     }
 
     /// The shard of an entity.

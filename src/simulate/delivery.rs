@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::auditor::{Auditor, delivery::Hand};
+use super::auditor::{Auditor, Violation, delivery::Hand};
 use crate::clock::Clock;
 use crate::domain::Kind;
 use crate::journal::Recorded;
+use crate::relay::dead_letter::{
+    DeadLetters, LetterFilter, LetterState, REDRIVE_BATCH, RedriveFault, RedriveOutcome, Redriven,
+};
 use crate::relay::{Consumer, Policy, ReadFault};
 
 tokio::task_local! {
@@ -18,6 +21,28 @@ tokio::task_local! {
 /// Does what an operator does with letters, so that the auditor knows whose work it is.
 pub(super) async fn by_operator<T>(auditor: &Auditor, redrive: impl Future<Output = T>) -> T {
     OPERATOR.scope(auditor.operator(), redrive).await
+}
+
+/// Redrives everything that waits, as an operator does. What is said to be done does not wait any more.
+pub(super) async fn redrive_all(
+    auditor: &Auditor,
+    letters: &DeadLetters,
+) -> Result<Vec<Redriven>, RedriveFault> {
+    let redriven = by_operator(auditor, letters.redrive_all(&LetterFilter::default(), false)).await?;
+    let waiting = LetterFilter {
+        state: Some(LetterState::Waiting),
+        ..LetterFilter::default()
+    };
+    let still = letters.list(&waiting, None, REDRIVE_BATCH).await?;
+    for named in &redriven {
+        if named.outcome == RedriveOutcome::Done && still.iter().any(|letter| letter.id == named.id) {
+            auditor.accuse(Violation {
+                invariant: "I7",
+                what: format!("a redrive says that letter {} is done, and it waits", named.id),
+            });
+        }
+    }
+    Ok(redriven)
 }
 
 /// A consumer of one node.

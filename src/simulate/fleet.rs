@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::auditor::Violation;
-use super::delivery::by_operator;
+use super::delivery::redrive_all;
 use super::plan::Mishap;
 use super::provider::Mood;
 use super::seen::Jolt;
@@ -17,7 +17,6 @@ use super::ways::Ways;
 use crate::domain::Shard;
 use crate::journal::memory::Fault;
 use crate::journal::{Journal as _, Takeover};
-use crate::relay::dead_letter::LetterFilter;
 
 /// How long shards may take to open when nothing stands in the way.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
@@ -257,8 +256,7 @@ impl Fleet {
                     let letters = site.relay.dead_letters();
                     let auditor = self.world.auditor.clone();
                     tokio::spawn(async move {
-                        let all = LetterFilter::default();
-                        drop(by_operator(&auditor, letters.redrive_all(&all, false)).await);
+                        drop(redrive_all(&auditor, &letters).await);
                     });
                 }
             }

@@ -205,7 +205,7 @@ impl Shopper {
     }
 
     /// The edge's way: read the cart, seal it, place the order.
-    async fn check_out(&mut self, token: &'static str, twice: bool) {
+    pub async fn check_out(&mut self, token: &'static str, twice: bool) {
         let entity = self.cart().entity();
         let Some(answer) = self.read::<Cart>(&entity).await else {
             return;
@@ -236,8 +236,13 @@ impl Shopper {
             cart: self.cart(),
             email: format!("ada+{}@example.org", self.number),
             shipping_address: Address {
-                name: "Ada".to_owned(),
-                ..Address::default()
+                name: format!("Ada  Müller-{} ", self.number),
+                line1: " Am Markt 3 ".to_owned(),
+                line2: Some("Hinterhaus, 2. OG".to_owned()),
+                city: "Köln".to_owned(),
+                region: Some("NRW".to_owned()),
+                postal_code: "05066".to_owned(),
+                country: "DE".to_owned(),
             },
             shipping_method: method,
             totals: Tariff::default().totals(subtotal, method),

@@ -65,6 +65,9 @@ pub(super) const PLACES: MembershipSettings = MembershipSettings {
     renewal: Duration::from_millis(750),
 };
 
+/// From whom mails are.
+pub(super) const SENDER: &str = "GlobalShop <shop@localhost>";
+
 /// The longest a node's machine had been up when everything began, in seconds.
 const UPTIME: u64 = 5 * 3_600;
 
@@ -145,7 +148,7 @@ impl Site {
         world.links.keep(&links);
         let letterhead = Arc::new(Letterhead {
             shop: "GlobalShop".to_owned(),
-            from: "GlobalShop <shop@localhost>".to_owned(),
+            from: SENDER.to_owned(),
             public_url: "http://localhost:8080".to_owned(),
             links,
         });

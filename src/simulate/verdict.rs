@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::auditor::{News, Violation};
-use super::delivery::by_operator;
+use super::delivery::{by_operator, redrive_all};
 use super::fleet::Fleet;
 use super::plan::SCARCE;
-use super::site::World;
+use super::site::{SENDER, World};
 use super::ways::Ways;
 use crate::actors::Hosted;
 use crate::domain::cart::Cart;
@@ -21,7 +21,7 @@ use crate::domain::stock::Stock;
 use crate::domain::{EntityId, Kind};
 use crate::journal::Journal as _;
 use crate::provider::Stage;
-use crate::relay::dead_letter::{LetterFilter, LetterState};
+use crate::relay::dead_letter::{DeadLetters, LetterFilter, LetterState, REDRIVE_BATCH, RedriveFault};
 use crate::workers::mail::Mail;
 
 /// How long nothing may happen before it is quiet: longer than any retry waits.
@@ -85,11 +85,7 @@ async fn quiet(world: &World, fleet: &Fleet) -> bool {
         world.clock.sleep(QUIET).await;
         let mut waiting = 0;
         for site in fleet.sites() {
-            // Two operators, who do not know of each other.
-            let (letters, all) = (site.relay.dead_letters(), LetterFilter::default());
-            let redrive = || by_operator(&world.auditor, letters.redrive_all(&all, false));
-            let (one, other) = tokio::join!(redrive(), redrive());
-            match one.and_then(|one| Ok(one.len() + other?.len())) {
+            match redrive_twice(world, &site.relay.dead_letters()).await {
                 Ok(redriven) => waiting += redriven,
                 Err(fault) => {
                     accuse(world, "I7", format!("dead letters cannot be redriven: {fault}"));
@@ -106,6 +102,31 @@ async fn quiet(world: &World, fleet: &Fleet) -> bool {
         before = events;
     }
     false
+}
+
+/// Redrives everything, as two operators who do not know of each other do; says how many letters they name. None that
+/// waits is left out.
+async fn redrive_twice(world: &World, letters: &DeadLetters) -> Result<usize, RedriveFault> {
+    let waiting = LetterFilter {
+        state: Some(LetterState::Waiting),
+        ..LetterFilter::default()
+    };
+    let before = letters.list(&waiting, None, REDRIVE_BATCH).await?;
+    let redrive = || redrive_all(&world.auditor, letters);
+    let (one, other) = tokio::join!(redrive(), redrive());
+    let redriven = [one?, other?].concat();
+    let still = letters.list(&waiting, None, REDRIVE_BATCH).await?;
+    let waits = |id| still.iter().any(|letter| letter.id == id);
+    for letter in before {
+        if waits(letter.id) && !redriven.iter().any(|named| named.id == letter.id) {
+            accuse(
+                world,
+                "I7",
+                format!("a redrive says nothing of {}/{}", letter.entity, letter.sequence),
+            );
+        }
+    }
+    Ok(redriven.len())
 }
 
 /// What was redriven too often is left alone until somebody names it; says how much of that there was.
@@ -325,19 +346,23 @@ fn mails(world: &World) {
         };
         let mut mails = world.mail.mails_about(order);
         for news in &world.auditor.news(order) {
+            let (number, at) = news.of;
             let of_it = mails.iter().position(|(mail, _)| {
-                mail.to == draft.email && mail.subject.contains(news.subject) && tells(mail, news)
+                (mail.to == draft.email && mail.at == at)
+                    && (mail.subject.contains(news.subject) && tells(mail, news))
             });
             match of_it {
                 Some(index) => {
                     let (mail, _) = mails.swap_remove(index);
                     let greets = says(&mail.text, &format!("Hello {},", draft.shipping_address.name));
-                    if !greets || !leads(world, order, &mail) {
+                    let signed = mail.from == SENDER
+                        && mail.message_id == format!("<order.{order}.{number}@localhost>");
+                    if !greets || !signed || !leads(world, order, &mail) {
                         accuse(
                             world,
                             "I7",
                             format!(
-                                "order {order}: \"{}\" greets somebody else, or leads elsewhere",
+                                "order {order}: \"{}\" greets somebody else, leads elsewhere, or is another's",
                                 mail.subject
                             ),
                         );

@@ -22,6 +22,7 @@ const BODY: [u8; 32] = [7; 32];
 pub(super) const PRODUCT: &str = "PLENTY-1";
 /// The most SKUs a cart takes.
 const LINES: u32 = 100;
+const FULL: usize = LINES as usize;
 /// How often, and how far apart, somebody looks whether an order has been paid.
 const PAYMENT_LOOKS: u32 = 12;
 const LOOK_PAUSE: Duration = Duration::from_millis(400);
@@ -136,14 +137,19 @@ impl Shopper {
             };
             if begun == 0 {
                 for (sku, (quantity, price)) in self.guests[of].lines.clone() {
+                    if self.basket.lines.len() >= FULL && !self.basket.lines.contains_key(&sku) {
+                        continue;
+                    }
                     let line = self.basket.lines.entry(sku).or_insert((0, price));
                     line.0 = QUANTITY_LIMIT.min(line.0 + quantity);
                 }
             }
             self.check_cart(&answer.view);
             if again && begun == 0 {
-                if self.every(2) {
-                    Box::pin(self.sign_in(1 - of, false)).await;
+                match self.world.clock.random_below(4) {
+                    0 | 1 => Box::pin(self.sign_in(1 - of, false)).await,
+                    2 => self.check_out("tok_approve", false).await,
+                    _ => {}
                 }
                 continue;
             }
@@ -200,7 +206,7 @@ impl Shopper {
                 quantity: 1,
                 quoted: Money::eur(100),
             };
-            let full = self.basket.lines.len() >= 100;
+            let full = self.basket.lines.len() >= FULL;
             match self.ask::<Cart>(&self.cart().entity(), command, false).await {
                 Ok(answer) if !full => {
                     self.basket.lines.insert(sku, (1, 100));
@@ -217,6 +223,9 @@ impl Shopper {
                 }
             }
         }
+        // Into a full cart: what it has grows, and there is no room for more.
+        let guest = usize::from(self.every(2));
+        Box::pin(self.sign_in(guest, false)).await;
         while !self.clear(None).await {}
     }
 
@@ -299,7 +308,11 @@ impl Shopper {
         let Some(seen) = self.read::<Product>(&entity).await else {
             return;
         };
-        let price = Money::eur(price);
+        let price = match &seen.view.listing {
+            // Nothing but whether it is for sale is another.
+            Some(listing) if self.every(3) => listing.price,
+            _ => Money::eur(price),
+        };
         // Some have not looked for a while.
         let old = seen.view.version > 1 && self.world.clock.random_below(4) == 0;
         let version = seen.view.version - u64::from(old);

@@ -311,7 +311,7 @@ impl Books {
         for at in floor.0..=self.head(entity).0 {
             let state: E = self.state(entity, Sequence(at))?;
             if state.decide(command, Millis::default()).as_ref() == Err(refusal) {
-                match self.is_refusable::<E>(entity, Sequence(at), command) {
+                match self.is_refusable::<E>(entity, Sequence(at), command, refusal) {
                     Ok(()) => return Ok(()),
                     Err(violation) => wrong = Some(violation),
                 }
@@ -335,12 +335,18 @@ impl Books {
     }
 
     /// Whether an entity that has come so far may refuse a command: not by what it says itself.
-    fn is_refusable<E: Hosted>(&self, entity: &EntityId, at: Sequence, command: &E::Command) -> Checked {
+    fn is_refusable<E: Hosted>(
+        &self,
+        entity: &EntityId,
+        at: Sequence,
+        command: &E::Command,
+        refusal: &E::Refusal,
+    ) -> Checked {
         let command: &dyn Any = command;
-        let fine = if let Some(command) = command.downcast_ref() {
-            self.orders
-                .after(entity, self.until(entity, at))?
-                .may_refuse(command)
+        let refusal: &dyn Any = refusal;
+        let fine = if let (Some(command), Some(refusal)) = (command.downcast_ref(), refusal.downcast_ref()) {
+            let order = self.orders.after(entity, self.until(entity, at))?;
+            order.may_refuse(command) && order.is_told_right(command, refusal)
         } else if let Some(stock::Command::Adjust { delta, .. }) = command.downcast_ref() {
             let last = self
                 .until(entity, at)
@@ -349,7 +355,11 @@ impl Books {
                 .transpose()?;
             let levels = last.map(|event| event.levels).unwrap_or_default();
             let free = i128::from(levels.on_hand) - i128::from(levels.held) - i128::from(levels.sold);
-            free + i128::from(*delta) < 0
+            let told = stock::Refusal::NotThatMany {
+                available: u64::try_from(free).unwrap_or(0),
+                delta: *delta,
+            };
+            free + i128::from(*delta) < 0 && refusal.downcast_ref() == Some(&told)
         } else if let Some(command) = command.downcast_ref() {
             CartBook::may_refuse(command, &self.state(entity, at)?)
         } else if let Some(command) = command.downcast_ref() {
@@ -360,7 +370,10 @@ impl Books {
         if fine {
             Ok(())
         } else {
-            broken("I8", format!("{entity} refused at {at} what it must do"))
+            broken(
+                "I8",
+                format!("{entity} refused at {at} what it must do, or says something else of itself"),
+            )
         }
     }
 
@@ -467,9 +480,10 @@ fn honest(
             })
         }),
         // Some refuse without a word.
-        Event::Declined { code, .. } => {
-            known(&|intent| intent.decline_code.as_ref().is_none_or(|said| said == code))
-        }
+        Event::Declined { code, .. } => known(&|intent| {
+            let still_open = matches!(intent.stage, Some(Stage::RequiresAction | Stage::Authorised));
+            !still_open && intent.decline_code.as_ref().is_none_or(|said| said == code)
+        }),
         Event::Captured { amount, .. } => known(&|intent| intent.captured == amount.amount),
         Event::Voided { .. } => {
             known(&|intent| matches!(intent.stage, Some(Stage::Voided | Stage::Declined)))

@@ -60,9 +60,13 @@ impl Entry {
         self.story.push((at, status, why.map(str::to_owned)));
     }
 
-    fn mail(&mut self, news: News, goods: impl Fn(News, &Draft) -> News) {
+    fn mail(&mut self, at: Millis, news: News, goods: impl Fn(News, &Draft) -> News) {
         if let Some(draft) = &self.placed {
-            self.news.push(goods(news, draft));
+            let of = (self.events, at);
+            self.news.push(News {
+                of,
+                ..goods(news, draft)
+            });
         }
     }
 
@@ -85,7 +89,11 @@ impl Entry {
                 self.placed = Some(Arc::clone(draft));
                 self.placed_at = *at;
                 self.tell(*at, Status::Pending, None);
-                self.mail(News::new("received your order", ["thank you"]), News::with_sums);
+                self.mail(
+                    *at,
+                    News::new("received your order", ["thank you"]),
+                    News::with_sums,
+                );
                 Ok(())
             }
             Event::Held { .. } => {
@@ -159,7 +167,11 @@ impl Entry {
             }
             Event::Confirmed { at } => {
                 self.tell(*at, Status::Confirmed, None);
-                self.mail(News::new("is confirmed", ["your payment of"]), News::with_sums);
+                self.mail(
+                    *at,
+                    News::new("is confirmed", ["your payment of"]),
+                    News::with_sums,
+                );
                 must(
                     !self.cancel_wanted,
                     "was confirmed although it was to be cancelled",
@@ -190,7 +202,7 @@ impl Entry {
                     CancelReason::ByShopper => (true, "you asked us to"),
                     CancelReason::BySeller { reason } => (true, reason.as_str()),
                 };
-                self.mail(News::new("is cancelled", [why]), News::with_goods);
+                self.mail(*at, News::new("is cancelled", [why]), News::with_goods);
                 let wanted = self.wanted_because.as_ref();
                 must(
                     wanted.map_or(holds, |wanted| wanted == reason),
@@ -248,6 +260,7 @@ impl Entry {
                     _ => return Err("has a refund that was not asked like that"),
                 }
                 self.mail(
+                    *at,
                     News::new("A refund for your order", [amount.to_string().as_str()]),
                     News::with_goods,
                 );
@@ -287,6 +300,7 @@ impl Entry {
                 self.shipments
                     .push((*at, carrier.clone(), tracking_number.clone()));
                 self.mail(
+                    *at,
                     News::new("is on its way", [carrier.as_str(), tracking_number.as_str()]),
                     News::with_goods,
                 );
@@ -295,7 +309,7 @@ impl Entry {
             }
             Event::Delivered { at } => {
                 self.tell(*at, Status::Delivered, None);
-                self.mail(News::new("has arrived", ["delivered"]), News::with_goods);
+                self.mail(*at, News::new("has arrived", ["delivered"]), News::with_goods);
                 must(self.shipped, "was delivered unshipped")?;
                 once(&mut self.delivered, "was delivered twice")
             }

@@ -1,10 +1,13 @@
 //! What has to be mailed about an order: which words stand in which mail.
 
+use crate::domain::Millis;
 use crate::domain::order::Draft;
 
 /// A piece of news, and what its mail must say.
 #[derive(Clone, Debug)]
 pub struct News {
+    /// The event it is of: its place in the order, and when it was.
+    pub of: (u64, Millis),
     /// A part of the subject.
     pub subject: &'static str,
     /// What stands in the text and in the HTML.
@@ -16,6 +19,7 @@ pub struct News {
 impl News {
     pub(super) fn new<const N: usize>(subject: &'static str, says: [&str; N]) -> Self {
         Self {
+            of: Default::default(),
             subject,
             says: says.map(str::to_owned).into(),
             lists: vec![],

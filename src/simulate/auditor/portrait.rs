@@ -1,7 +1,8 @@
 //! What an order must look like, drawn from what has happened to it, and what may be answered to whom.
 
 use super::course::Entry;
-use crate::domain::order::{Command, Phase, Placed};
+use crate::domain::Money;
+use crate::domain::order::{Command, Phase, Placed, Refusal};
 use crate::domain::payment::{self, Refund, RefundId, RefundStage};
 
 /// How long a shopper has to pay, in milliseconds.
@@ -177,6 +178,32 @@ impl Entry {
                 amount.amount > self.refundable() || amount.amount <= 0 || Some(amount.currency) != paid_in
             }
             _ => false,
+        }
+    }
+
+    /// Whether a refusal says of the order what is so, and of the command what was asked.
+    pub(super) fn is_told_right(&self, command: &Command, refusal: &Refusal) -> bool {
+        let left = |amount: Money| amount.amount == self.refundable();
+        match refusal {
+            Refusal::WrongStatus { status, step } => {
+                let asked = match command {
+                    Command::Pack => "packed",
+                    Command::Ship { .. } => "shipped",
+                    Command::Deliver => "delivered",
+                    Command::Cancel(_) => "cancelled",
+                    _ => return false,
+                };
+                step == asked && self.story.last().is_some_and(|(_, is, _)| is == status)
+            }
+            Refusal::RefundTooLarge { refundable, asked } => {
+                matches!(command, Command::Refund { amount, .. } if amount == asked) && left(*refundable)
+            }
+            Refusal::BadRefund { total } => {
+                let paid = self.placed.as_ref().map(|draft| draft.totals.total);
+                paid == Some(*total)
+            }
+            Refusal::FullyRefunded => self.refundable() == 0,
+            _ => true,
         }
     }
 
