@@ -9,6 +9,7 @@
 //! answer is possible if it shows a committed state that was true at some moment between the question and the
 //! answer.
 
+mod answer;
 mod asked;
 mod books;
 mod bulk;

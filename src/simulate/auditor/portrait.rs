@@ -2,7 +2,7 @@
 
 use super::course::Entry;
 use crate::domain::Money;
-use crate::domain::order::{Command, Phase, Placed, Refusal};
+use crate::domain::order::{Command, Phase, Placed, Refusal, Status};
 use crate::domain::payment::{self, Refund, RefundId, RefundStage};
 
 /// How long a shopper has to pay, in milliseconds.
@@ -181,6 +181,15 @@ impl Entry {
         }
     }
 
+    /// What the public is told that it is: the last of its story, but for one that was packed and is paid back whole.
+    fn status(&self) -> Option<Status> {
+        let paid_back = self.refunded(|done| done == Some(true));
+        if self.packed && Some(paid_back) == self.captured {
+            return Some(Status::Refunded);
+        }
+        self.story.last().map(|(_, status, _)| *status)
+    }
+
     /// Whether a refusal says of the order what is so, and of the command what was asked.
     pub(super) fn is_told_right(&self, command: &Command, refusal: &Refusal) -> bool {
         let left = |amount: Money| amount.amount == self.refundable();
@@ -193,7 +202,7 @@ impl Entry {
                     Command::Cancel(_) => "cancelled",
                     _ => return false,
                 };
-                step == asked && self.story.last().is_some_and(|(_, is, _)| is == status)
+                step == asked && self.status() == Some(*status)
             }
             Refusal::RefundTooLarge { refundable, asked } => {
                 matches!(command, Command::Refund { amount, .. } if amount == asked) && left(*refundable)
