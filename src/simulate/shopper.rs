@@ -176,6 +176,11 @@ impl Shopper {
 
     pub fn operation(&mut self) -> OperationId {
         self.asked += 1;
+        self.last_operation()
+    }
+
+    /// What was asked last.
+    pub fn last_operation(&self) -> OperationId {
         OperationId::derive(self.customer.0, &self.asked.to_string())
     }
 

@@ -342,6 +342,8 @@ impl Shopper {
         let done = self.ask::<Product>(&entity, command, false).await;
         if let (Sale::Import, Some(listing), Ok(now)) = (how, &seen.view.listing, &done)
             && now.view.version == seen.view.version + 1
+            // And not by another seller, who left nothing to do.
+            && self.world.auditor.led_to(self.last_operation()) == Some(now.sequence)
             && !now.view.listing.as_ref().is_some_and(|now| {
                 (&now.details.slug, now.published) == (&listing.details.slug, listing.published)
             })
