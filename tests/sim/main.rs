@@ -16,6 +16,7 @@ mod letters;
 mod nodes;
 mod refused;
 mod relay;
+mod resident;
 mod saga;
 mod sagas;
 #[path = "../shop/mod.rs"]
