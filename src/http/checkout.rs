@@ -189,9 +189,9 @@ pub async fn place(
             Begun::First(ticket) => match seal(&edge, customer, &ticket, &request).await? {
                 Some(draft) => finish(&edge, Arc::new(draft), false).await,
                 // An earlier attempt was done although nobody heard of it.
-                None => again(&edge, &once).await,
+                None => again(&edge, &once, digest).await,
             },
-            Begun::Again(_) => again(&edge, &once).await,
+            Begun::Again(_) => again(&edge, &once, digest).await,
         }
     })
     .await
@@ -294,8 +294,8 @@ fn draft(
 }
 
 /// Answers again from the cart's event, and places the order should that not have happened.
-async fn again(edge: &Edge, once: &Once) -> Result<Response, Problem> {
-    let past = Past::<Cart>::recall(edge, &once.remembered(edge).await?).await?;
+async fn again(edge: &Edge, once: &Once, digest: [u8; 32]) -> Result<Response, Problem> {
+    let past = Past::<Cart>::recall(edge, &once.remembered(edge, digest).await?).await?;
     let Some(cart::Event::CheckedOut { draft }) = past.last else {
         return Err(Problem::internal(
             "a checkout was remembered at an event that is none",

@@ -129,14 +129,8 @@ impl Once {
     /// 409 while it is worked on, 422 when it came with another body, 503.
     pub async fn begin(&self, edge: &Edge, body: [u8; 32]) -> Result<Begun, Problem> {
         let flight = self.hold(edge)?;
-        match edge
-            .journal
-            .remembered(self.scope)
-            .await
-            .map_err(|fault| journal_problem(&fault))?
-        {
-            Some(answer) if answer.body == body => Ok(Begun::Again(answer)),
-            Some(_) => Err(Problem::new(&kind::KEY_REUSED)),
+        match self.find(edge, body).await? {
+            Some(answer) => Ok(Begun::Again(answer)),
             None => Ok(Begun::First(Ticket {
                 remember: Remember {
                     key: self.scope,
@@ -151,14 +145,19 @@ impl Once {
     /// The answer that was given to this request, once it is known that there is one.
     ///
     /// # Errors
-    /// 503.
-    pub async fn remembered(&self, edge: &Edge) -> Result<Remembered, Problem> {
-        let found = edge
-            .journal
-            .remembered(self.scope)
-            .await
-            .map_err(|fault| journal_problem(&fault))?;
+    /// 422 when it came with another body, 503.
+    pub async fn remembered(&self, edge: &Edge, body: [u8; 32]) -> Result<Remembered, Problem> {
+        let found = self.find(edge, body).await?;
         found.ok_or_else(|| Problem::new(&kind::OUTCOME_UNKNOWN).retry_after(Duration::from_secs(1)))
+    }
+
+    /// The answer that was given under this key, if that was to this very body.
+    async fn find(&self, edge: &Edge, body: [u8; 32]) -> Result<Option<Remembered>, Problem> {
+        let found = edge.journal.remembered(self.scope).await;
+        match found.map_err(|fault| journal_problem(&fault))? {
+            Some(answer) if answer.body != body => Err(Problem::new(&kind::KEY_REUSED)),
+            found => Ok(found),
+        }
     }
 }
 
@@ -285,7 +284,7 @@ pub async fn decide<E: Hosted>(
             .map_err(|error| ask_problem(error, refuse))?;
         if answer.repeated {
             // An earlier attempt was done although nobody heard of it.
-            return again::<E>(&edge, &once.remembered(&edge).await?, render).await;
+            return again::<E>(&edge, &once.remembered(&edge, body).await?, render).await;
         }
         Ok(render(&answer.view, answer.sequence)?.into_answer(answer.token, false))
     };
